@@ -1,0 +1,103 @@
+"""Configurations as frozen dataclasses, and their JSON files. Imports no torch."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from bigmodel.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The shape of a transformer, in the names of Hugging Face's Qwen3.
+
+    Attributes:
+        vocab_size: rows of the embedding.
+        hidden_size: width of the residual stream.
+        intermediate_size: width of the gated feed-forward layer.
+        num_hidden_layers: blocks.
+        num_attention_heads: query heads.
+        num_key_value_heads: key and value heads; divides num_attention_heads.
+        head_dim: width of a head; even, for rotary positions.
+        max_position_embeddings: longest sequence, in tokens.
+        rms_norm_eps: added to the mean square before its root.
+        rope_theta: base of the rotary frequencies.
+        tie_word_embeddings: the head shares the embedding's weights.
+        dropout: on the residual branches and the embedding, in training only.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    max_position_embeddings: int
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 10000.0
+    tie_word_embeddings: bool = True
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ConfigError(
+                f"num_key_value_heads {self.num_key_value_heads} does not divide "
+                f"num_attention_heads {self.num_attention_heads}"
+            )
+        if self.head_dim % 2:
+            raise ConfigError(f"head_dim {self.head_dim} is odd; rotary positions turn pairs")
+
+    def to_qwen3(self):
+        """Return the config.json of a stock ``Qwen3ForCausalLM`` as a dict.
+
+        Source: transformers 5, Qwen3Config (rope_theta is nested under rope_parameters).
+        """
+        values = asdict(self)
+        rope_theta = values.pop("rope_theta")
+        values.pop("dropout")
+        return {
+            "architectures": ["Qwen3ForCausalLM"],
+            "model_type": "qwen3",
+            **values,
+            "rope_parameters": {"rope_type": "default", "rope_theta": rope_theta},
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "attention_dropout": 0.0,
+            "use_sliding_window": False,
+            "dtype": "bfloat16",
+        }
+
+    @classmethod
+    def from_qwen3(cls, values):
+        """Read the dict of a Qwen3 config.json; keys that are not of this class are ignored."""
+        known = {f.name for f in fields(cls)}
+        kept = {k: v for k, v in values.items() if k in known}
+        rope = values.get("rope_parameters") or {}
+        if "rope_theta" in rope:
+            kept["rope_theta"] = rope["rope_theta"]
+        missing = [f.name for f in fields(cls) if f.name not in kept and f.default is f.default_factory]
+        if missing:
+            raise ConfigError(f"config.json lacks {', '.join(missing)}")
+        return cls(**kept)
+
+
+def read_json(path):
+    """Read a JSON file.
+
+    Raises:
+        ConfigError: the file is missing or is not JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is missing") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+
+
+def write_json(path, values):
+    """Write a dict as indented UTF-8 JSON with a final newline."""
+    text = json.dumps(values, ensure_ascii=False, indent=2)
+    Path(path).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,26 @@
+"""The tasks: id -> title and package. Adding a task adds a line here."""
+
+from dataclasses import dataclass
+from importlib import import_module
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of the project.
+
+    Attributes:
+        id: as in ``python -m bigmodel train <id>`` and in a model's config.json.
+        title: the tab's label, English; also its key in the interface texts.
+        package: the importable package with modules config, data, model, train, evaluate, runtime, tab.
+    """
+
+    id: str
+    title: str
+    package: str
+
+    def module(self, name):
+        """Import one of the task's modules, such as "runtime" or "train", when it is needed."""
+        return import_module(f"{self.package}.{name}")
+
+
+TASKS = {task.id: task for task in (Task(id="text_generation", title="Text", package="bigmodel.text_generation"),)}

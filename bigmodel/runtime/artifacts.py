@@ -1,0 +1,214 @@
+"""Model folders: found, fetched, and checked file by file before anything of them is loaded."""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigmodel.config import read_json, write_json
+from bigmodel.errors import ModelFolderError
+from bigmodel.runtime.onnx_files import external_data
+
+MANIFEST = "manifest.json"
+SAFE_PATTERNS = ("*.json", "*.safetensors", "*.onnx", "*.md", "*.png")
+PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
+_HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A checked model folder.
+
+    Attributes:
+        path: the folder.
+        config: dict of config.json.
+        generation_config: dict of generation_config.json; empty where there is none.
+        files: relative name -> sha256, as the manifest says and as was found.
+    """
+
+    path: Path
+    config: dict
+    generation_config: dict
+    files: dict
+
+    @classmethod
+    def open(cls, folder_or_hub_id):
+        """Open a folder, or fetch one from the Hugging Face Hub, and check every file of it.
+
+        Args:
+            folder_or_hub_id: a path, or "user/name" with an optional "@commit".
+
+        Raises:
+            ModelFolderError: names the file that is missing, altered or refused.
+        """
+        path = Path(folder_or_hub_id)
+        if not path.is_dir() or not str(folder_or_hub_id):
+            if path.exists() or not _HUB_ID.fullmatch(str(folder_or_hub_id)):
+                raise ModelFolderError(f"{str(folder_or_hub_id)!r} is neither a folder nor an id of the Hub")
+            path = fetch(str(folder_or_hub_id))
+        files = verify(path)
+        generation_config = path / "generation_config.json"
+        defaults = read_json(generation_config) if generation_config.exists() else {}
+        return cls(path, read_json(path / "config.json"), defaults, files)
+
+    @property
+    def card(self):
+        """Return the "bigmodel" part of config.json: task, name, format, title, languages, description."""
+        return self.config.get("bigmodel", {})
+
+    @property
+    def name(self):
+        """Return the model's name; the folder's where the model has none."""
+        return self.card.get("name", self.path.name)
+
+    def file(self, name):
+        """Return the path of a checked file.
+
+        Raises:
+            ModelFolderError: the manifest does not list it.
+        """
+        if name not in self.files:
+            raise ModelFolderError(f"{self.path / name} is missing")
+        return self.path / name
+
+    def graphs(self):
+        """Return provider -> graph: the quantised one for the CPU, the 16-bit one for CUDA where the folder has it.
+
+        The latter lies beside model.safetensors, whose weights it reads: ONNX Runtime takes no path out of its folder.
+        """
+        names = {"cpu": "onnx/model_quantized.onnx", "cuda": "model_fp16.onnx"}
+        return {provider: self.path / name for provider, name in names.items() if name in self.files}
+
+
+def fetch(hub_id):
+    """Download the safe files of a Hub model once, as real files, and return their folder.
+
+    Args:
+        hub_id: "user/name" or "user/name@commit".
+
+    Raises:
+        ModelFolderError: it cannot be fetched.
+    """
+    import huggingface_hub  # slow to import, and needed for Hub ids only
+
+    repository, _, revision = hub_id.partition("@")
+    cache = Path(huggingface_hub.constants.HF_HOME) / "bigmodel"
+    try:
+        # real files, since ONNX Runtime follows no link out of a folder
+        folder = huggingface_hub.snapshot_download(
+            repository,
+            revision=revision or None,
+            allow_patterns=list(SAFE_PATTERNS),
+            local_dir=cache / f"{repository.replace('/', '--')}@{(revision or 'main').replace('/', '--')}",
+        )
+    except Exception as error:  # network, authentication, unknown repository: all are the user's to mend
+        raise ModelFolderError(f"{hub_id} cannot be fetched: {str(error).splitlines()[0]}") from error
+    return Path(folder)
+
+
+def find_models(root):
+    """Return the model folders directly under ``root`` (or ``root`` itself), sorted by name, unchecked."""
+    root = Path(root)
+    if (root / "config.json").is_file():
+        return [root]
+    return sorted(p.parent for p in root.glob("*/config.json") if not p.parent.name.startswith("."))
+
+
+def write_manifest(folder):
+    """Write manifest.json: the sha256 of every file of a model folder. Returns name -> sha256.
+
+    Raises:
+        ModelFolderError: the folder holds a file that would be refused.
+    """
+    folder = Path(folder)
+    files = {name: _sha256(folder / name) for name in _list_safe(folder) if name != MANIFEST}
+    write_json(folder / MANIFEST, {"files": files})
+    return files
+
+
+def verify(folder):
+    """Check a model folder against its manifest.
+
+    Args:
+        folder: Path.
+
+    Returns:
+        dict of relative name -> sha256.
+
+    Raises:
+        ModelFolderError: names the first file that is missing, altered, refused, or leaves the folder.
+    """
+    folder = Path(folder)
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise ModelFolderError(f"{manifest} is missing")
+    found = _list_safe(folder)
+    try:
+        files = dict(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFolderError(f"{manifest} lists no files") from error
+    for name in ("config.json", "tokenizer.json"):
+        if name not in found:
+            raise ModelFolderError(f"{folder / name} is missing")
+    for name, expected in files.items():
+        if name not in found:
+            raise ModelFolderError(f"{folder / name} is missing, or is not a file of the folder")
+        if _sha256(folder / name) != expected:
+            raise ModelFolderError(f"{folder / name} differs from its checksum in {MANIFEST}")
+    for name in found:
+        if name.endswith((".onnx", ".json", ".safetensors")) and name not in files and name != MANIFEST:
+            raise ModelFolderError(f"{folder / name} is not listed in {MANIFEST}")
+        if name.endswith(".onnx"):
+            _check_external_data(folder, name, files)
+    return files
+
+
+def _list_safe(folder):
+    """Return the relative names of every file, sorted; refuse pickles, and links that leave the folder."""
+    root, names = folder.resolve(), []
+    for parent, directories, files in os.walk(folder):
+        for directory in directories:
+            if (Path(parent) / directory).is_symlink():
+                raise ModelFolderError(f"{Path(parent) / directory} is a link to a folder; only files are allowed")
+        directories[:] = [d for d in directories if not d.startswith(".")]
+        for file in files:
+            path = Path(parent) / file
+            if not path.resolve().is_relative_to(root):
+                raise ModelFolderError(f"{path} is a link that leaves the folder")
+            if not path.is_file():
+                raise ModelFolderError(f"{path} is a broken link, or no file")
+            if path.suffix.lower() in PICKLE_SUFFIXES or _is_pickle(path):
+                raise ModelFolderError(f"{path} may hold a pickle, which can run any code; it is refused")
+            if not file.startswith("."):
+                names.append(path.relative_to(folder).as_posix())
+    return sorted(names)
+
+
+def _is_pickle(path):
+    """Whether a file begins as a pickle (protocol 2 or later) or as torch's zip of one."""
+    with open(path, "rb") as file:
+        head = file.read(9)
+    if path.suffix == ".safetensors" and head[8:] == b"{":
+        return False  # eight bytes of length may look like anything
+    return head[:4] == b"PK\x03\x04" or (head[:1] == b"\x80" and 2 <= int.from_bytes(head[1:2], "big") <= 5)
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_external_data(folder, name, files):
+    """Refuse a graph that is cut short, or whose weights lie outside of the checked files."""
+    for location, end in external_data(folder / name):
+        target = (Path(name).parent / location).as_posix()
+        if location != Path(location).name or location in ("", ".", "..") or target not in files:
+            raise ModelFolderError(f"{folder / name} reads {location!r}, which is no checked file beside it")
+        if end > (folder / target).stat().st_size:
+            raise ModelFolderError(f"{folder / target} is shorter than {name} expects")

@@ -1,0 +1,160 @@
+"""ONNX Runtime sessions: which provider, how many threads, and what the session really has.
+
+Environment:
+    BIGMODEL_PROVIDERS: providers to try in this order, such as "cuda,cpu".
+    BIGMODEL_THREADS: threads of a CPU session.
+    BIGMODEL_SPINNING: 1 lets idle threads spin: faster on an idle machine, slower on a busy one.
+"""
+
+import os
+from ctypes.util import find_library
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import onnxruntime as ort
+
+from bigmodel.errors import ModelFolderError, ProviderError
+
+# our name -> ONNX Runtime's, in the order of preference
+PROVIDERS = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+MAX_THREADS = 8  # of small models' products more threads only wait for each other
+
+
+@dataclass(frozen=True)
+class Session:
+    """An opened graph.
+
+    Attributes:
+        ort: onnxruntime.InferenceSession.
+        provider: what it really runs on: "tensorrt", "cuda" or "cpu".
+        device: where its buffers lie: "cuda" or "cpu".
+        path: the graph.
+        threads: of the CPU; 0 elsewhere.
+        skipped: a sentence for each provider that was tried before and cannot be had.
+    """
+
+    ort: ort.InferenceSession
+    provider: str
+    device: str
+    path: Path
+    threads: int
+    skipped: tuple
+
+
+def create_session(path, providers=None, threads=None):
+    """Open a graph on the first provider that this machine really offers.
+
+    Args:
+        path: the .onnx file, or a dict of provider -> file where providers need graphs of their own; "tensorrt" falls
+            back on the file of "cuda".
+        providers: names of PROVIDERS in order; None takes BIGMODEL_PROVIDERS, or all of them.
+        threads: of a CPU session; None takes BIGMODEL_THREADS, or the cores that this process may use.
+
+    Returns:
+        Session.
+
+    Raises:
+        ProviderError: an unknown name, or none of the providers can be had; says why for each.
+        ModelFolderError: the graph cannot be read.
+    """
+    skipped = []
+    for provider in provider_order(providers):
+        file = _graph_for(provider, path)
+        reason = "there is no graph for it" if file is None else unavailable(provider)
+        if not reason:
+            count = thread_count(threads) if provider == "cpu" else 0
+            session = _open(Path(file), provider, count)
+            if session.get_providers()[0] == PROVIDERS[provider]:
+                device = "cpu" if provider == "cpu" else "cuda"
+                return Session(session, provider, device, Path(file), count, tuple(skipped))
+            reason = "ONNX Runtime cannot load its libraries"
+        skipped.append(f"{provider}: {reason}")
+    raise ProviderError(f"no provider can be had ({'; '.join(skipped)})")
+
+
+def _graph_for(provider, path):
+    if not isinstance(path, dict):
+        return path
+    return path.get(provider) or (path.get("cuda") if provider == "tensorrt" else None)
+
+
+def provider_order(providers=None):
+    """Return the providers to try, in order.
+
+    Raises:
+        ProviderError: an unknown name, or none.
+    """
+    if providers is None:
+        providers = os.environ.get("BIGMODEL_PROVIDERS", ",".join(PROVIDERS))
+    if isinstance(providers, str):
+        providers = providers.split(",")
+    names = [name.strip().lower().removesuffix("executionprovider") for name in providers]
+    unknown = [name for name in names if name not in PROVIDERS]
+    if unknown or not names:
+        raise ProviderError(f"unknown provider {', '.join(unknown)!r}; choose of {', '.join(PROVIDERS)}")
+    return names
+
+
+def unavailable(provider):
+    """Return why a provider cannot be had here, or "" where it is worth trying.
+
+    ONNX Runtime lists CUDA where there is no GPU, and falls back to the CPU with a page of warnings: ask first.
+    """
+    if provider == "cpu":
+        return ""
+    if PROVIDERS[provider] not in ort.get_available_providers():
+        return "this build of ONNX Runtime is without it"
+    if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists() or os.name == "nt"):
+        return "this machine has no NVIDIA GPU"
+    if provider == "tensorrt" and not (find_library("nvinfer") or find_spec("tensorrt_libs")):
+        return "TensorRT is not installed"
+    return ""
+
+
+def thread_count(threads=None):
+    """Return the threads of a CPU session: as asked, BIGMODEL_THREADS, or the cores that this process may use.
+
+    Raises:
+        ProviderError: not a number from 1 to 256.
+    """
+    value = threads if threads is not None else os.environ.get("BIGMODEL_THREADS") or _usable_cores()
+    if not str(value).isdigit() or not 1 <= int(value) <= 256:
+        raise ProviderError(f"threads: {value!r}; give a whole number from 1 to 256")
+    return int(value)
+
+
+def _usable_cores():
+    """Cores of this process: a container may be allowed fewer than it sees."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cores = min(cores, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass
+    return min(cores, MAX_THREADS)
+
+
+def _open(path, provider, threads):
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    if provider == "cpu":
+        # on the CPU "flash attention" decodes with scalar loops: up to 1.8 times slower than its matrix products
+        os.environ.setdefault("ORT_GQA_DISABLE_FLASH_ATTENTION", "1")
+        options.intra_op_num_threads = threads
+        spinning = os.environ.get("BIGMODEL_SPINNING", "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
+    elif hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # finds CUDA in torch's or nvidia's packages
+    if not path.is_file():
+        raise ModelFolderError(f"{path} is missing")
+    names = [PROVIDERS[provider]] + ([PROVIDERS["cuda"]] if provider == "tensorrt" else [])
+    try:
+        return ort.InferenceSession(str(path), options, providers=[*dict.fromkeys([*names, PROVIDERS["cpu"]])])
+    except Exception as error:  # ONNX Runtime's exceptions share no public base
+        raise ModelFolderError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,1 @@
+"""Text that goes on from a prompt: stories in English, classical poems in Chinese."""

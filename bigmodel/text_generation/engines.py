@@ -1,0 +1,107 @@
+"""A model to be scored: by torch, or by ONNX Runtime as it is served. Both answer the same two calls.
+
+predict(ids, keep)                     logits (keep, vocab_size) of the token after each of the last ``keep`` ids
+generate(prompts, seeds, **sampling)   the texts that follow
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from bigmodel.config import read_json
+from bigmodel.errors import ModelFolderError
+from bigmodel.runtime.sampling import Sampler
+from bigmodel.runtime.tokenizer import Tokenizer
+
+START = "<|endoftext|>"
+SAMPLING = ("temperature", "top_k", "top_p", "max_new_tokens")
+ENGINES = ("torch", "onnx")
+
+
+def open_engine(name, folder):
+    """Open a model by one of ENGINES.
+
+    Raises:
+        ModelFolderError, ConfigError: the folder is not what the engine needs.
+    """
+    if name == "onnx" and not (Path(folder) / "manifest.json").exists():
+        raise ModelFolderError(
+            f"{folder} has no ONNX files; export it first: python -m bigmodel export text_generation"
+        )
+    return TorchEngine(folder) if name == "torch" else OnnxEngine(folder)
+
+
+class OnnxEngine:
+    """The exported model, by the class that serves it.
+
+    Attributes:
+        name: "onnx-cpu", "onnx-cuda" …: the provider that the session really has.
+        config: dict of config.json.
+        tokenizer: runtime.tokenizer.Tokenizer.
+        context: tokens that the model sees at once.
+        defaults: the sampling of generation_config.json.
+    """
+
+    def __init__(self, folder):
+        from bigmodel.text_generation.runtime import TextGenerator
+
+        self.generator = TextGenerator.from_pretrained(folder)
+        self.name = f"onnx-{self.generator.provider}"
+        self.config, self.tokenizer = self.generator.config, self.generator.tokenizer
+        self.context, self.defaults = self.generator.context, self.generator.defaults
+
+    def predict(self, ids, keep):
+        """See the module."""
+        return self.generator.batch.run_alone(lambda decoder, slot: decoder.prefill(slot, ids, keep))
+
+    def generate(self, prompts, seeds, **sampling):
+        """See the module."""
+        return self.generator.generate(prompts, seeds=seeds, **sampling)
+
+
+class TorchEngine:
+    """The weights of a folder in torch, float32, with a plain decoding loop. Attributes as OnnxEngine's."""
+
+    def __init__(self, folder):
+        import torch
+
+        from bigmodel.nn.checkpoint import from_pretrained
+
+        folder = Path(folder)
+        self.torch, self.name = torch, "torch"
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = from_pretrained(folder).to(self.device)
+        self.config = read_json(folder / "config.json")
+        self.tokenizer = Tokenizer(folder / "tokenizer.json")
+        self.context = self.config["max_position_embeddings"]
+        defaults = read_json(folder / "generation_config.json")
+        self.defaults = {name: defaults[name] for name in SAMPLING if name in defaults}
+        self.end = self.tokenizer.vocabulary[START]
+        padding = range(len(self.tokenizer.token_bytes), self.config["vocab_size"])  # rows without a token
+        self.suppressed = sorted({*self.tokenizer.special, *padding} - {self.end})
+
+    def predict(self, ids, keep):
+        """See the module."""
+        with self.torch.inference_mode():
+            hidden = self.model.model(self.torch.tensor(np.asarray(ids)[None], device=self.device))
+            return self.model.lm_head(hidden[0, -keep:]).float().cpu().numpy()
+
+    def generate(self, prompts, seeds, **sampling):
+        """See the module. One text after the other, each as long as the context at most."""
+        with self.torch.inference_mode():
+            return [self._generate(p, s, **{**self.defaults, **sampling}) for p, s in zip(prompts, seeds, strict=True)]
+
+    def _generate(self, prompt, seed, *, max_new_tokens, **sampling):
+        from bigmodel.nn.cache import KVCache
+
+        sampler, cache, new = Sampler(**sampling, seed=seed), KVCache(), []
+        fed = [self.end, *self.tokenizer.encode(prompt)]
+        for _ in range(min(max_new_tokens, self.context + 1 - len(fed))):
+            logits = self.model(self.torch.tensor([fed], device=self.device), cache=cache)[0, -1].float().cpu().numpy()
+            logits[self.suppressed] = -np.inf
+            token = sampler(logits)
+            if token == self.end:
+                break
+            new.append(token)
+            fed = [token]
+        return self.tokenizer.decode(new)

@@ -1,0 +1,200 @@
+"""What the Text tab does when it is used: each method answers one event of the page."""
+
+import random
+from html import escape
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from bigmodel.config import read_json
+from bigmodel.errors import BigModelError, InputError
+from bigmodel.text_generation import serve
+from bigmodel.text_generation.request import CHECKS, TASK, Request, unknown_characters
+from bigmodel.ui.texts import words
+from bigmodel.ui.validation import check_number, check_text
+from bigmodel.ui.widgets import provider_name
+
+ALTERNATIVES = 10
+MAX_PASSAGE = 20_000
+# the fields that a text was written from, kept with it so that it can be continued
+SOURCE = ("model", "kind", "form", "author", "title", "acrostic")
+FORESEEN = ("prompt", *SOURCE)
+# what a link carries: /?model=…&prompt=…&seed=…
+LINKED = ("model", "prompt", "kind", "form", "author", "title", "acrostic", "seed")
+# of generation_config.json -> shown where the file has no such value
+SAMPLING = {"max_new_tokens": 200, "temperature": 0.8, "top_k": 50, "top_p": 0.95}
+
+
+class TextEvents:
+    """The event handlers of one page; they keep no state, since a passage travels with its request.
+
+    A passage is a dict: format, title, author, prompt, pieces (list of str), busy, selected (index of a piece),
+    seed, source (the fields that it was written from). ``page.js`` draws it.
+
+    Args:
+        models: the Models of the page.
+    """
+
+    def __init__(self, models):
+        self.models = models
+
+    def write(self, event: gr.EventData, passage, alternatives, *values):
+        """Stream a text: a new one, the last one again, or one that goes on from a chosen token."""
+        how, passage, alternatives = getattr(event.target, "elem_id", None), _dict(passage), _dict(alternatives)
+        values = dict(zip((name for name in CHECKS if name != "k"), values, strict=True))
+        try:
+            values["seed"] = _seed(how, values["seed"], passage)
+            kept = []
+            if how == "alternatives":
+                kept = self._kept(event, passage, alternatives, values)
+            request = Request.check(self.models, **values)
+            generator = self.models.get(request.model, TASK)
+        except BigModelError as error:
+            raise told(error) from None
+        passage = self._passage(request, kept)
+        pinned = gr.update(value="") if how == "surprise" else gr.skip()
+        yield passage, gr.skip(), gr.skip(), gr.update(interactive=True), gr.update(interactive=False), pinned
+        idle = gr.update(interactive=False), gr.update(interactive=True), gr.skip()
+        try:
+            for progress in serve.write(generator, request, request.prompt + "".join(kept)):
+                passage = {**passage, "pieces": kept + progress.pieces}
+                yield passage, facts(generator, request, progress), *[gr.skip()] * 4
+        except BigModelError as error:
+            yield {**passage, "busy": False}, "", {}, *idle
+            raise told(error) from None
+        except Exception:
+            yield {**passage, "busy": False}, "", {}, *idle
+            raise
+        passage = {**passage, "busy": False}
+        yield passage, facts(generator, request, progress, link=not kept), self._alternatives(passage), *idle
+
+    def _kept(self, event, passage, alternatives, values):
+        """Return the pieces to go on from, and put the fields of their passage in ``values``."""
+        token, place = check_text("token", event.token, limit=200, required=False), alternatives.get("place")
+        if place is None:
+            return [token]
+        source = _dict(passage.get("source"))
+        values.update({name: source.get(name) for name in SOURCE}, prompt=passage.get("prompt"))
+        return [*_pieces(passage, place), token]
+
+    def _passage(self, request, kept):
+        source = {name: getattr(request, name) for name in SOURCE}
+        kind = self.models.entries[request.model].card.get("format", "plain")
+        passage = {"format": kind, "prompt": request.prompt, "pieces": kept, "busy": True, "selected": None}
+        return {**passage, "title": request.title, "author": request.author, "seed": request.seed, "source": source}
+
+    def _alternatives(self, passage, place=None):
+        """Return the likeliest tokens at a place of a passage, at its end by default; nothing where that fails."""
+        pieces = passage.get("pieces") or []
+        place = len(pieces) if place is None else place
+        try:
+            source = _dict(passage.get("source"))
+            request = Request.check(self.models, prompt=passage.get("prompt"), **{n: source.get(n) for n in SOURCE})
+            body = request.prompt + "".join(_pieces(passage, place))
+            rows = self._rows(request, body)
+        except BigModelError:
+            return {}
+        return {"rows": rows, "place": place, "instead": pieces[place] if place < len(pieces) else ""}
+
+    def _rows(self, request, body):
+        generator = self.models.get(request.model, TASK)
+        rows = serve.next_tokens(generator, request, body, ALTERNATIVES)
+        return [[token, probability, token.startswith("<|")] for token, probability in rows]
+
+    def stop(self, passage):
+        """Settle the page after the work was cancelled."""
+        passage = _dict(passage)
+        if not passage.get("source"):
+            return [gr.skip()] * 4
+        passage = {**passage, "busy": False}
+        return passage, self._alternatives(passage), gr.update(interactive=False), gr.update(interactive=True)
+
+    def look_inside(self, event: gr.EventData, passage):
+        """Show what else could have stood at the chosen token."""
+        passage = _dict(passage)
+        if passage.get("busy") or not passage.get("source"):
+            return gr.skip(), gr.skip()
+        try:
+            last = len(passage.get("pieces") or []) - 1
+            place = check_number("index", event.index, 0, last, whole=True, optional=False)
+        except InputError as error:
+            raise told(error) from None
+        return {**passage, "selected": place}, self._alternatives(passage, place)
+
+    def foresee(self, *values):
+        """Show what would come after the prompt as it is being written."""
+        try:
+            request = Request.check(self.models, **dict(zip(FORESEEN, values, strict=True)))
+            return {"rows": self._rows(request, request.prompt), "place": None, "instead": ""}
+        except BigModelError:
+            return {}
+
+    def welcome(self, request: gr.Request):
+        """Fill the form from the link that opened the page; else choose a model that writes the visitor's language."""
+        query = request.query_params
+        language = request.headers.get("accept-language", "en")[:2]
+        names = [entry.name for entry in self.models.of_task(TASK)]
+        fitting = [name for name in names if language in self.models.entries[name].card.get("languages", ())]
+        wanted = query.get("model")
+        model = wanted if wanted in names else next(iter(fitting or names), None)
+        return [model, *(query.get(name, gr.skip()) for name in LINKED[1:])]
+
+    def sampling(self, model):
+        """Return a model's own sampling settings: values of SAMPLING's keys."""
+        entry = self.models.entries.get(model)
+        try:
+            own = read_json(entry.path / "generation_config.json") if entry else {}
+        except BigModelError:
+            own = {}
+        return {name: own.get(name, value) for name, value in SAMPLING.items()}
+
+
+def told(error):
+    """Return a user's error as Gradio shows it: its words, escaped, without a traceback."""
+    return gr.Error(escape(str(error), quote=False), print_exception=False)
+
+
+def facts(generator, request, progress, link=False):
+    """Return the line under a text: speed, provider, seed, a link to the page as it is, and what was left out."""
+    parts = [
+        f"<b>{progress.tokens_per_second:,.0f}</b> {words('tokens_per_second')}",
+        f"{len(progress.pieces)} {words('tokens')}",
+        escape(provider_name(generator.provider)),
+        f"{words('seed_is')} <b>{request.seed}</b>",
+    ]
+    if link:
+        values = {name: getattr(request, name) for name in LINKED}
+        query = urlencode({name: value for name, value in values.items() if value not in (None, "")})
+        parts.append(f'<a href="?{escape(query)}">{words("link")}</a>')
+    if progress.note:
+        parts.append(words(progress.note))
+    skipped = unknown_characters(generator, request.prompt + request.author + request.title)
+    warning = f'<p class="skipped">{words("skipped")} {escape(" ".join(skipped))}</p>' if skipped else ""
+    return f"<p>{' · '.join(parts)}</p>{warning}"
+
+
+def _seed(how, text, passage):
+    """Return the seed to use: the last one again, the one that stands in the field, or a new one."""
+    if how == "again" and passage.get("seed") is not None:
+        return passage["seed"]
+    if how == "surprise" or not str(text or "").strip():
+        return random.randrange(1_000_000)
+    try:
+        return int(text)
+    except ValueError:
+        return text  # refused, with its limits, by the check of the field
+
+
+def _dict(value):
+    """Return what the browser sent back for a dict; {} for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _pieces(passage, place):
+    """Return a passage's pieces before ``place``; they come back from the browser and are checked like a prompt."""
+    pieces = passage.get("pieces")
+    if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
+        raise InputError("passage", "must be a list of texts")
+    place = check_number("place", place, 0, len(pieces), whole=True, optional=False)
+    check_text("passage", "".join(pieces), limit=MAX_PASSAGE)
+    return pieces[:place]

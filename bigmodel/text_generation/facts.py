@@ -1,0 +1,79 @@
+"""What a training tells the model card about itself and its corpora; kept in metrics.json."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from bigmodel.config import read_json
+from bigmodel.training.sources import FORMATS
+
+SETTINGS = ("learning_rate", "muon", "weight_decay", "warmup", "final_rate", "ema", "bf16", "seed")
+_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
+
+
+def training_facts(config, model, windows, log, *, preset=None, world=1):
+    """Return how a model was trained, as the run's log and configuration have it.
+
+    Args:
+        config: TextGenerationConfig.
+        model: CausalLM.
+        windows: TokenWindows of the training text.
+        log: Path of log.jsonl.
+        preset: its name, where the training began with one.
+        world: processes that trained together.
+    """
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    losses = [line for line in lines if "loss" in line]
+    valid = [line for line in lines if "valid_loss" in line]
+    last = losses[-1] if losses else {"seconds": 0.0, "tokens": 0, "loss": None}
+    facts = {
+        "preset": preset,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": lines[-1]["step"] if lines else 0,
+        "tokens": last["tokens"],
+        "tokens_of_corpus": windows.total * windows.length,
+        "minutes": round(last["seconds"] / 60, 1),
+        "hardware": hardware(world),
+        "window": config.window,
+        "batch_size": config.batch_size * config.settings.accumulation,
+        "dropout": config.transformer.dropout,
+        "settings": {name: asdict(config.settings)[name] for name in SETTINGS},
+        "train_loss": last["loss"],
+    }
+    if valid:
+        best = min(valid, key=lambda line: line["valid_loss"])
+        facts["validation"] = {name.removeprefix("valid_"): value for name, value in best.items()}
+    return facts
+
+
+def hardware(world=1):
+    """Return in words what this process trains on: "two CPU cores", "one NVIDIA H200 GPU"."""
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name().removeprefix("NVIDIA ")
+        return f"{_NUMBERS.get(world, world)} NVIDIA {name} GPU{'s' * (world > 1)}"
+    cores = torch.get_num_threads() * world
+    return f"{_NUMBERS.get(cores, cores)} CPU core{'s' * (cores > 1)}"
+
+
+def corpus_facts(config, data):
+    """Return a dict a corpus: name, split, weight, and what a MANIFEST.json beside it says of licence and origin.
+
+    Args:
+        config: TextGenerationConfig.
+        data: folder of the corpora.
+    """
+    manifest = Path(data) / "MANIFEST.json"
+    known = {row["file"]: row for row in read_json(manifest)} if manifest.exists() else {}
+    files = [(name, "train", weight) for name, weight in config.train]
+    files += [(config.valid, "valid", 1)] if config.valid else []
+    facts = []
+    for file, split, weight in files:
+        row, name = known.get(file, {}), Path(file).name if Path(file).is_absolute() else file
+        about = {key: row[key] for key in ("licence", "note", "origin", "examples") if key in row}
+        if "bytes_uncompressed" in row:
+            about["bytes"] = row["bytes_uncompressed"]
+        name = next((name.partition(f)[0] for f in FORMATS if f in name), name)
+        facts.append({"name": name, "split": split, "weight": weight, **about})
+    return facts

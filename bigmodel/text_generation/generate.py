@@ -1,0 +1,90 @@
+"""Write text in the terminal, as it comes.
+
+python -m bigmodel generate text_generation --model stories --prompt "Once upon a time"
+python -m bigmodel generate text_generation --model poetry --form 七绝 --title 秋夜 --acrostic 春夏秋冬
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from bigmodel.errors import InputError
+from bigmodel.text_generation.poetry import FORMS, KINDS, Acrostic, encode_prompt, form_for_acrostic
+from bigmodel.text_generation.runtime import TextGenerator
+
+ARTIFACTS = Path(__file__).parents[2] / "export" / "artifacts"
+POEM_FIELDS = ("kind", "form", "author", "title", "acrostic")
+
+
+def add_arguments(parser):
+    """Declare the options of ``generate text_generation``."""
+    parser.add_argument("--model", required=True, help="a shipped model's name, a model folder, or a Hub id")
+    parser.add_argument("--prompt", default="", help="the beginning; of a poem, the beginning of its body")
+    parser.add_argument("--max-new-tokens", type=int)
+    parser.add_argument("--temperature", type=float, help="0 always takes the likeliest token")
+    parser.add_argument("--top-k", type=int, help="keep the k likeliest tokens; 0 keeps all")
+    parser.add_argument("--top-p", type=float, help="keep the fewest tokens whose probabilities sum to this")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--providers", help="to try in this order, such as cuda,cpu")
+    parser.add_argument("--threads", type=int)
+    poem = parser.add_argument_group("poems")
+    poem.add_argument("--kind", choices=KINDS)
+    poem.add_argument("--form", choices=FORMS)
+    poem.add_argument("--author")
+    poem.add_argument("--title")
+    poem.add_argument("--acrostic", help="the first characters of the lines (藏头诗)")
+
+
+def run(arguments):
+    """Stream the text to the terminal; the speed goes to stderr. Returns 0."""
+    folder = find_folder(arguments.model)
+    generator = TextGenerator.from_pretrained(folder, providers=arguments.providers, threads=arguments.threads)
+    prompt, constraint = make_prompt(generator, arguments)
+    if unknown := generator.skipped_in(arguments.prompt):
+        print(f"skipped, unknown to the model: {''.join(unknown)}", file=sys.stderr)
+    pieces = generator.stream(
+        prompt,
+        max_new_tokens=arguments.max_new_tokens,
+        temperature=arguments.temperature,
+        top_k=arguments.top_k,
+        top_p=arguments.top_p,
+        seed=arguments.seed,
+        constraint=constraint,
+    )
+    print(arguments.prompt, end="", flush=True)
+    start, count = time.perf_counter(), 0
+    for piece in pieces:
+        print(piece, end="", flush=True)
+        count += 1
+    seconds = time.perf_counter() - start
+    print(flush=True)
+    print(f"{count} pieces, {count / seconds:.0f} a second, on {generator.provider}", file=sys.stderr)
+    return 0
+
+
+def find_folder(model):
+    """Return a shipped model's folder for its name; a path or a Hub id stays as it is."""
+    shipped = ARTIFACTS / model
+    return shipped if "/" not in model and shipped.is_dir() and not Path(model).is_dir() else model
+
+
+def make_prompt(generator, arguments):
+    """Return the model's prompt, and the constraint of an acrostic or None.
+
+    Raises:
+        InputError: a poem's field for a model that writes none, or a wrong acrostic.
+    """
+    given = [field for field in POEM_FIELDS if getattr(arguments, field)]
+    if generator.format != "poetry":
+        if given:
+            raise InputError(given[0], f"{generator.folder.name} writes no poems")
+        return arguments.prompt, None
+    form, constraint = arguments.form, None
+    if arguments.acrostic:
+        form = form_for_acrostic(arguments.acrostic, form)
+        acrostic = Acrostic(arguments.acrostic, form, generator.vocabulary)
+
+        def constraint(ids, text):
+            return acrostic(ids, arguments.prompt + text)
+
+    return encode_prompt(arguments.kind, form, arguments.author, arguments.title, arguments.prompt), constraint

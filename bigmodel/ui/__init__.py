@@ -1,0 +1,1 @@
+"""The page: one tab for each registered task, and the widgets that they share."""

@@ -1,0 +1,84 @@
+"""The About tab: the model cards, and what this host runs them on. Its endpoint is /health."""
+
+import importlib.metadata
+import platform
+import re
+from html import escape
+
+import gradio as gr
+
+from bigmodel.ui.endpoints import add_endpoint
+from bigmodel.ui.texts import words
+from bigmodel.ui.widgets import html_block, provider_name
+
+PACKAGES = ("gradio", "onnxruntime-gpu", "onnxruntime", "tokenizers", "numpy")
+
+
+def versions():
+    """Return package -> version of what serves the page, Python included."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def health(models):
+    """Return status ("ok", "loading" or "degraded"), models, providers and versions, as /health gives them."""
+    entries = models.entries.values()
+    states = {entry.state for entry in entries}
+    status = "degraded" if "broken" in states or not states else "loading" if "loading" in states else "ok"
+    listed = {
+        entry.name: {"task": entry.card.get("task"), "state": entry.state, "fault": entry.fault} for entry in entries
+    }
+    providers = sorted({entry.model.provider for entry in entries if entry.model})
+    return {"status": status, "models": listed, "providers": providers, "versions": versions()}
+
+
+def read_card(folder):
+    """Return a folder's model card without its front matter, or ""."""
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL).strip()
+
+
+def build(models):
+    """Return the tab as ``gr.Blocks``, which also launches alone."""
+
+    def health_endpoint() -> dict:
+        """Say how the server is: status, models, providers, versions."""
+        return health(models)
+
+    def host():
+        models.wait()
+        return host_html(models)
+
+    with gr.Blocks() as tab:
+        summary = html_block(host_html(models), elem_id="host")
+        for entry in models.entries.values():
+            card = "" if entry.fault else read_card(entry.path)
+            if card:
+                with gr.Accordion(entry.card.get("title", entry.name), open=True, elem_classes="card"):
+                    gr.Markdown(card, elem_classes="model-card")
+        gr.on(None, host, None, summary, show_progress="hidden", api_visibility="private", concurrency_limit=None)
+        health_endpoint.__name__ = "health"
+        add_endpoint(health_endpoint, concurrency_limit=None)
+    return tab
+
+
+def host_html(models):
+    """Return this host's models, providers and versions as HTML."""
+    rows = [
+        f"<tr><th scope='row'>{escape(entry.card.get('title', entry.name))}</th>"
+        f"<td><span class='state {entry.state}'>{words(entry.state)}</span></td>"
+        f"<td>{escape(provider_name(entry.model.provider) if entry.model else entry.fault or '…')}</td></tr>"
+        for entry in models.entries.values()
+    ]
+    head = "".join(f"<th scope='col'>{words(key)}</th>" for key in ("model", "status", "provider"))
+    packages = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(v)}</dd></div>" for name, v in versions().items())
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f"<section><h2>{words('this_host')}</h2>{table}<h3>{words('versions')}</h3><dl>{packages}</dl></section>"

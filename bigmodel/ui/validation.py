@@ -1,0 +1,55 @@
+"""Limits of the fields that a visitor fills in; the server checks each, whatever the browser allowed."""
+
+import math
+
+from bigmodel.errors import InputError
+
+
+def check_text(name, value, *, limit, required=False):
+    """Return a text field's value, "" for None.
+
+    Raises:
+        InputError: not a text, empty though required, longer than ``limit`` characters, or with a special token.
+    """
+    value = "" if value is None else value
+    if not isinstance(value, str):
+        raise InputError(name, f"must be a text, not {type(value).__name__}")
+    if required and not value.strip():
+        raise InputError(name, f"is empty; give 1 to {limit} characters")
+    if len(value) > limit:
+        raise InputError(name, f"{len(value)} characters; the limit is {limit}")
+    if "<|" in value:
+        raise InputError(name, "special tokens (<|…|>) are not allowed")
+    return value
+
+
+def check_number(name, value, low, high, *, whole=False, optional=True):
+    """Return a number field's value; None stays None where it is optional.
+
+    Raises:
+        InputError: not a finite number (a whole one if asked), or outside [low, high].
+    """
+    if value is None and optional:
+        return None
+    number = "a whole number" if whole else "a number"
+    wanted = f"give {number} from {low} to {high}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(name, f"{str(value)[:40]!r} is not {number}; {wanted}")
+    if whole and value != int(value):
+        raise InputError(name, f"{value} is not {number}; {wanted}")
+    if not low <= value <= high:
+        raise InputError(name, f"{value} is out of range; {wanted}")
+    return int(value) if whole else float(value)
+
+
+def check_choice(name, value, choices):
+    """Return one of ``choices``, or None for nothing.
+
+    Raises:
+        InputError: another value.
+    """
+    if value in (None, ""):
+        return None
+    if value not in choices:
+        raise InputError(name, f"{str(value)[:40]!r} is unknown; choose one of {', '.join(choices)}")
+    return value

@@ -1,0 +1,16 @@
+"""Small widgets that the tabs share."""
+
+import gradio as gr
+
+
+def html_block(value="", **options):
+    """Return a ``gr.HTML`` whose value may name interface texts, any number of them, by ``texts.words``.
+
+    Gradio's own placeholders are translated once a string only.
+    """
+    return gr.HTML(value, html_template="${bigmodel.html(value)}", apply_default_css=False, **options)
+
+
+def provider_name(provider):
+    """Return the name of an execution provider as people write it, such as "CPU" of "cpu"."""
+    return {"tensorrt": "TensorRT"}.get(provider, provider.upper())

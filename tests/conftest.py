@@ -1,0 +1,137 @@
+"""Tiny random models, exported once for all tests."""
+
+import json
+import os
+
+os.environ.setdefault("BIGMODEL_THREADS", "1")
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("busy machine", max_examples=50, deadline=None)
+settings.load_profile("busy machine")
+
+ENGLISH = """Once upon a time there was a little fox who lived in the wood. The quick brown fox jumps over the lazy dog.
+"Good morning," said the fox to the crow, "what a fine piece of cheese you have!" And the crow said nothing at all.
+Café, naïve, 春眠不觉晓 🦊 — the fox reads everything.
+"""
+POEMS = [
+    "床前明月光，疑是地上霜。举头望明月，低头思故乡。",
+    "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。",
+    "白日依山尽，黄河入海流。欲穷千里目，更上一层楼。",
+    "朝辞白帝彩云间，千里江陵一日还。两岸猿声啼不住，轻舟已过万重山。",
+    "何处秋冬夏？谁人不识君！",
+]
+
+
+def make_model_folder(folder, tokenizer, card, *, exact=False, endless=False, max_length=64):
+    """Write an exported random model: the CPU graph quantised as it is shipped, or ``exact``, with float weights.
+
+    ``endless``: its texts never end by themselves.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from bigmodel.config import TransformerConfig, read_json, write_json
+    from bigmodel.nn.transformer import CausalLM
+    from bigmodel.runtime.artifacts import write_manifest
+    from bigmodel.training.tokenizer import save_tokenizer
+    from export.graph import save
+    from export.text_generation import DecoderGraph, DenseWeights
+    from export.to_onnx import CPU_GRAPH
+    from export.to_onnx import export as export_model
+
+    source = folder / "checkpoint"
+    source.mkdir(parents=True)
+    save_tokenizer(tokenizer, source)
+    config = TransformerConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=max_length,
+    )
+    torch.manual_seed(0)
+    model = CausalLM(config)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.mul_(10)  # livelier than a flat distribution
+        for layer in model.model.layers:  # and than repeating the last token, as tied embeddings would
+            layer.self_attn.o_proj.weight.mul_(20)
+            layer.mlp.down_proj.weight.mul_(20)
+    weights = {name: w.contiguous() for name, w in model.state_dict().items() if name != "lm_head.weight"}
+    save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+    values = {**config.to_qwen3(), "bos_token_id": 0, "eos_token_id": 0}
+    write_json(source / "config.json", {**values, "bigmodel": {"task": "text_generation", **card}})
+    defaults = {"eos_token_id": 0, "temperature": 0.8, "top_k": 40, "top_p": 0.95, "max_new_tokens": 24}
+    if endless:
+        defaults["suppress_tokens"] = [0]
+    write_json(source / "generation_config.json", defaults)
+    out = folder / card["name"]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other
+    export_model(source, out)
+    torch.set_num_threads(threads)
+    if exact:
+        tensors = {name: w.float().numpy() for name, w in load_file(out / "model.safetensors").items()}
+        values = read_json(out / "config.json")
+        save(DecoderGraph(TransformerConfig.from_qwen3(values), DenseWeights(tensors)).build(), out / CPU_GRAPH)
+        write_manifest(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def plain_tokenizer():
+    """Byte pairs of a few English sentences."""
+    from bigmodel.training.tokenizer import train_bpe
+
+    return train_bpe(ENGLISH.splitlines(keepends=True), vocab_size=320)
+
+
+@pytest.fixture(scope="session")
+def tiny_stories(tmp_path_factory, plain_tokenizer):
+    """Folder of a random plain model, quantised as it is shipped."""
+    card = {"name": "tiny-stories", "format": "plain", "title": "Tiny stories", "languages": ["en"]}
+    return make_model_folder(tmp_path_factory.mktemp("stories"), plain_tokenizer, card, endless=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_exact(tmp_path_factory, plain_tokenizer):
+    """Folder of the same model whose CPU graph has float weights, for comparisons with other engines."""
+    card = {"name": "tiny-exact", "format": "plain", "title": "Tiny exact", "languages": ["en"]}
+    return make_model_folder(tmp_path_factory.mktemp("exact"), plain_tokenizer, card, exact=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_poetry(tmp_path_factory):
+    """Folder of a random poetry model."""
+    from bigmodel.text_generation.poetry import SPECIAL_TOKENS
+    from bigmodel.training.tokenizer import train_characters
+
+    tokenizer = train_characters(POEMS, vocab_size=200, special_tokens=SPECIAL_TOKENS)
+    card = {"name": "tiny-poetry", "format": "poetry", "title": "Tiny poetry", "languages": ["zh"]}
+    return make_model_folder(tmp_path_factory.mktemp("poetry"), tokenizer, card, max_length=96)
+
+
+@pytest.fixture(scope="session")
+def stories(tiny_stories):
+    """A TextGenerator of tiny_stories."""
+    from bigmodel.text_generation.runtime import TextGenerator
+
+    return TextGenerator.from_pretrained(tiny_stories)
+
+
+@pytest.fixture(scope="session")
+def poems(tiny_poetry):
+    """A TextGenerator of tiny_poetry."""
+    from bigmodel.text_generation.runtime import TextGenerator
+
+    return TextGenerator.from_pretrained(tiny_poetry)
+
+
+@pytest.fixture
+def read_manifest():
+    """Function of a folder: its manifest's files."""
+    return lambda folder: json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]

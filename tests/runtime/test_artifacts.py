@@ -1,0 +1,177 @@
+"""A model folder is refused, by the name of the file, for every fault."""
+
+import os
+import pickle
+import shutil
+
+import pytest
+
+from bigmodel.errors import ModelFolderError
+from bigmodel.runtime import artifacts
+from bigmodel.runtime.artifacts import ModelFolder, find_models, write_manifest
+from bigmodel.runtime.onnx_files import external_data
+
+GRAPH = "onnx/model_quantized.onnx"
+
+
+@pytest.fixture
+def folder(tiny_stories, tmp_path):
+    """A copy of a good folder, to be spoilt."""
+    return shutil.copytree(tiny_stories, tmp_path / "model")
+
+
+def refuses(folder, *words):
+    with pytest.raises(ModelFolderError) as refused:
+        ModelFolder.open(folder)
+    assert all(word in str(refused.value) for word in words), refused.value
+
+
+def test_a_good_folder_opens(folder):
+    model = ModelFolder.open(folder)
+    assert model.name == "tiny-stories" and model.card["format"] == "plain"
+    assert model.generation_config["top_k"] == 40
+    assert set(model.graphs()) == {"cpu", "cuda"}
+    assert model.file(GRAPH).is_file()
+    with pytest.raises(ModelFolderError, match="absent.json"):
+        model.file("absent.json")
+
+
+def test_find_models(folder):
+    (folder.parent / "other").mkdir()
+    assert find_models(folder.parent) == [folder] == find_models(folder)
+    assert find_models(folder.parent / "nowhere") == []
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", GRAPH, "model.safetensors", "config.json", "model_fp16.onnx"])
+def test_missing_file(folder, name):
+    (folder / name).unlink()
+    refuses(folder, name, "missing")
+
+
+def test_missing_manifest(folder):
+    (folder / "manifest.json").unlink()
+    refuses(folder, "manifest.json", "missing")
+    (folder / "manifest.json").write_text("[]")
+    refuses(folder, "manifest.json")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", GRAPH, "model.safetensors", "generation_config.json"])
+def test_altered_file(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    refuses(folder, name, "checksum")
+
+
+def test_unlisted_graph(folder):
+    shutil.copy(folder / GRAPH, folder / "onnx" / "another.onnx")
+    refuses(folder, "another.onnx", "not listed")
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "weights.pt", "onnx/vocabulary.pkl", "last.ckpt", "A.PKL"])
+def test_pickles_by_suffix(folder, name):
+    (folder / name).write_bytes(b"anything")
+    refuses(folder, name, "pickle")
+    with pytest.raises(ModelFolderError, match="pickle"):
+        write_manifest(folder)
+
+
+@pytest.mark.parametrize("content", [pickle.dumps({"a": 1}), pickle.dumps([1], protocol=2), b"PK\x03\x04archive"])
+def test_disguised_pickles(folder, content):
+    (folder / "notes.md").write_bytes(content)
+    refuses(folder, "notes.md", "pickle")
+
+
+def test_safetensors_whose_length_looks_like_a_pickle(folder):
+    (folder / "model.safetensors").write_bytes((0x0380).to_bytes(8, "little") + b"{" + b" " * 0x37F)
+    (folder / "model_fp16.onnx").unlink()  # it reads more of that file
+    write_manifest(folder)
+    assert ModelFolder.open(folder).name == "tiny-stories"
+
+
+@pytest.mark.parametrize("keep", [0, 1, 1000, -1])
+def test_truncated_graph(folder, keep):
+    content = (folder / GRAPH).read_bytes()
+    (folder / GRAPH).write_bytes(content[:keep])
+    write_manifest(folder)  # as somebody would who made the manifest too late
+    refuses(folder, GRAPH, "cut short")
+
+
+def test_truncated_weights(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:-10])
+    write_manifest(folder)
+    refuses(folder, "model.safetensors", "shorter")
+
+
+@pytest.mark.parametrize("location", ["/etc/passwd", "../secret.data", "absent.data", "onnx/x.data", ".."])
+def test_external_data_outside(folder, location):
+    onnx = pytest.importorskip("onnx")
+    (folder.parent / "secret.data").write_bytes(b"0" * 10_000)
+    graph = onnx.load(folder / "model_fp16.onnx", load_external_data=False)
+    entry = next(t for t in graph.graph.initializer if t.external_data).external_data[0]
+    assert entry.key == "location"
+    entry.value = location
+    (folder / "model_fp16.onnx").write_bytes(graph.SerializeToString())
+    write_manifest(folder)
+    refuses(folder, "model_fp16.onnx", location)
+
+
+def test_external_data_is_read_as_onnx_reads_it(folder):
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(folder / "model_fp16.onnx", load_external_data=False)
+    entries = [{e.key: e.value for e in t.external_data} for t in graph.graph.initializer if t.external_data]
+    expected = [(e["location"], int(e["offset"]) + int(e["length"])) for e in entries]
+    assert external_data(folder / "model_fp16.onnx") == expected and expected
+    assert external_data(folder / GRAPH) == []
+
+
+def test_links(folder):
+    outside = folder.parent / "outside.json"
+    shutil.copy(folder / "tokenizer.json", outside)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to(outside)
+    refuses(folder, "tokenizer.json", "link")
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to(folder / "nowhere")
+    refuses(folder, "tokenizer.json", "broken link")
+    (folder / "tokenizer.json").unlink()
+    shutil.copy(outside, folder / "tokenizer.json")
+    (folder / "more").symlink_to("/tmp", target_is_directory=True)
+    refuses(folder, "more", "link")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_does_not_hang(folder):
+    os.mkfifo(folder / "pipe.md")
+    refuses(folder, "pipe.md", "no file")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../x", "a b/c", ""])
+def test_neither_folder_nor_hub_id(name, monkeypatch):
+    monkeypatch.setattr(artifacts, "fetch", lambda hub_id: pytest.fail("asked the Hub"))
+    refuses(name, repr(name), "neither")
+
+
+def test_hub_id(folder, monkeypatch, tmp_path):
+    hub = pytest.importorskip("huggingface_hub")
+    asked = {}
+
+    def snapshot_download(repository, **options):
+        asked.update(options, repository=repository)
+        return str(folder)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    assert ModelFolder.open("someone/tiny@abc123").name == "tiny-stories"
+    assert asked["repository"] == "someone/tiny" and asked["revision"] == "abc123"
+    assert not any("bin" in pattern or pattern == "*" for pattern in asked["allow_patterns"])
+
+
+def test_hub_failure_is_one_line(monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def snapshot_download(*_, **__):
+        raise OSError("no route to host\nand much more")
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    refuses("someone/tiny", "someone/tiny", "no route to host")

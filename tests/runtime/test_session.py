@@ -1,0 +1,77 @@
+"""Providers and threads: what is asked for, what is there, and what is said."""
+
+import onnxruntime as ort
+import pytest
+
+from bigmodel.errors import ModelFolderError, ProviderError
+from bigmodel.runtime import session as sessions
+from bigmodel.runtime.session import create_session, provider_order, thread_count
+
+GRAPH = "onnx/model_quantized.onnx"
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """A machine without a GPU."""
+    monkeypatch.setattr(
+        sessions, "unavailable", lambda provider: "" if provider == "cpu" else "this machine has no NVIDIA GPU"
+    )
+
+
+def test_falls_back_and_says_why(tiny_stories, no_gpu):
+    session = create_session(tiny_stories / GRAPH, threads=1)
+    assert (session.provider, session.device, session.threads) == ("cpu", "cpu", 1)
+    assert session.skipped == (
+        "tensorrt: this machine has no NVIDIA GPU",
+        "cuda: this machine has no NVIDIA GPU",
+    )
+    assert session.ort.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_a_provider_asked_for_alone_must_be_there(tiny_stories, no_gpu):
+    with pytest.raises(ProviderError, match="cuda: this machine has no NVIDIA GPU"):
+        create_session(tiny_stories / GRAPH, providers="cuda")
+
+
+def test_a_provider_without_a_graph_is_skipped(tiny_stories):
+    session = create_session({"cpu": tiny_stories / GRAPH}, providers=["cuda", "cpu"])
+    assert session.skipped == ("cuda: there is no graph for it",)
+
+
+def test_a_silent_fallback_is_noticed(tiny_stories, monkeypatch):
+    monkeypatch.setattr(sessions, "unavailable", lambda provider: "")
+    real = ort.InferenceSession
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr(
+        ort, "InferenceSession", lambda path, options, providers: real(path, options, ["CPUExecutionProvider"])
+    )
+    session = create_session(tiny_stories / GRAPH, providers="cuda,cpu", threads=1)
+    assert session.provider == "cpu" and "libraries" in session.skipped[0]
+
+
+def test_provider_order(monkeypatch):
+    assert provider_order() == ["tensorrt", "cuda", "cpu"]
+    assert provider_order(["CUDAExecutionProvider", "CPU"]) == ["cuda", "cpu"]
+    monkeypatch.setenv("BIGMODEL_PROVIDERS", "cpu")
+    assert provider_order() == ["cpu"]
+    for wrong in ("npu", "", []):
+        with pytest.raises(ProviderError):
+            provider_order(wrong)
+
+
+def test_thread_count(monkeypatch):
+    assert thread_count(3) == 3
+    monkeypatch.setenv("BIGMODEL_THREADS", "2")
+    assert thread_count() == 2
+    monkeypatch.delenv("BIGMODEL_THREADS")
+    assert 1 <= thread_count() <= sessions.MAX_THREADS
+    for wrong in (0, -1, "many", 1000):
+        with pytest.raises(ProviderError, match="threads"):
+            thread_count(wrong)
+
+
+def test_unreadable_graphs_are_named(tmp_path):
+    (tmp_path / "broken.onnx").write_bytes(b"no graph")
+    for name in ("broken.onnx", "absent.onnx"):
+        with pytest.raises(ModelFolderError, match=name):
+            create_session(tmp_path / name, providers="cpu")

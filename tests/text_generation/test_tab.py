@@ -1,0 +1,133 @@
+"""Requests of the Text tab, and its events, without a browser."""
+
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from bigmodel.errors import InputError
+from bigmodel.text_generation import serve
+from bigmodel.text_generation.events import SAMPLING, TextEvents
+from bigmodel.text_generation.request import Request, choose_model, unknown_characters
+from bigmodel.text_generation.tab import PLAIN_EXAMPLES, POETRY_EXAMPLES, build, load
+from bigmodel.ui.models import Models
+
+SETTINGS = {"max_new_tokens": 6, "temperature": 0.8, "top_k": 40, "top_p": 0.95}
+VALUES = {"prompt": "Once", "model": "tiny-stories", **SETTINGS}
+POEM = {"seed": "", "kind": "", "form": "", "author": "", "title": "", "acrostic": ""}
+
+
+@pytest.fixture(scope="module")
+def models(tiny_stories, tiny_poetry):
+    models = Models([tiny_stories, tiny_poetry], {"text_generation": load})
+    models.get("tiny-stories", "text_generation").batch.end_ids = frozenset()  # no text ends early
+    return models
+
+
+@pytest.fixture
+def events(models):
+    return TextEvents(models)
+
+
+def event(how, **data):
+    return gr.EventData(SimpleNamespace(elem_id=how), data)
+
+
+def last(events, how="generate", passage=None, alternatives=None, data=None, **values):
+    """The last passage, line of facts, and alternatives that an event yields."""
+    values = VALUES | POEM | values
+    steps = list(events.write(event(how, **(data or {})), passage or {}, alternatives or {}, *values.values()))
+    assert steps[0][0]["busy"] and not steps[-1][0]["busy"]
+    return steps[-1][:3]
+
+
+def test_the_tab_launches_alone(models):
+    assert isinstance(build(models), gr.Blocks)
+
+
+def test_model_is_chosen_by_script(models):
+    assert choose_model(models, None, "春眠") == "tiny-poetry"
+    assert choose_model(models, None, "spring") == "tiny-stories"
+    with pytest.raises(InputError, match="model: this host has no text model"):
+        choose_model(Models([], {}), None, "")
+
+
+def test_empty_prompt_is_for_poems_only(models):
+    assert Request.check(models, prompt="", model="tiny-poetry").prompt == ""
+    with pytest.raises(InputError, match="prompt: is empty"):
+        Request.check(models, prompt=" ", model="tiny-stories")
+
+
+def test_opening_of_a_poem(models, poems):
+    request = Request.check(models, model="tiny-poetry", kind="唐诗", title="春x晓", acrostic="春夜花月")
+    assert request.opening(poems, "春") == "<|唐诗|><|七绝|><|title|>春晓<|body|>春"
+    assert unknown_characters(poems, "春晓x") == ["x"]
+
+
+def test_letters_of_other_scripts_are_unknown(stories):
+    assert unknown_characters(stories, "Café 春 “a” я 🦊 春") == ["春", "я"]
+
+
+def test_examples_are_valid(models):
+    for prompt in PLAIN_EXAMPLES:
+        Request.check(models, prompt=prompt, model="tiny-stories")
+    for prompt, *rest in POETRY_EXAMPLES.values():
+        names = ("kind", "form", "author", "title", "acrostic")
+        Request.check(models, prompt=prompt, model="tiny-poetry", **dict(zip(names, rest, strict=True)))
+
+
+def test_again_surprise_and_a_given_seed(events):
+    first, line, alternatives = last(events, seed="7")
+    assert first["seed"] == 7 and "<b>7</b>" in line and len(alternatives["rows"]) == 10
+    assert last(events, "again", first, seed="")[0]["pieces"] == first["pieces"]
+    assert last(events, "surprise", first, seed="7")[0]["seed"] != 7
+    with pytest.raises(gr.Error, match="seed: 'x' is not a whole number"):
+        last(events, seed="x")
+
+
+def test_a_chosen_token_goes_on_from_its_place(events):
+    passage, _, _ = last(events, seed="1")
+    seen, alternatives = events.look_inside(event("passage", index=2), passage)
+    assert seen["selected"] == 2 and alternatives["place"] == 2 and alternatives["instead"] == passage["pieces"][2]
+    token = alternatives["rows"][3][0]
+    # the fields of the page may have changed meanwhile; the passage keeps its own
+    changed = {"prompt": "Other", "model": "tiny-poetry"}
+    on, line, _ = last(events, "alternatives", passage, alternatives, {"token": token}, **changed)
+    assert on["pieces"][:3] == [*passage["pieces"][:2], token] and on["prompt"] == "Once"
+    assert len(on["pieces"]) > 3 and "href" not in line
+
+
+def test_a_spoilt_passage_is_refused(events):
+    passage, _, alternatives = last(events, seed="1")
+    pieces = "abc", [1], [], ["a" * 30_000] * 9
+    for wrong in [*({"pieces": value} for value in pieces), {"source": {"model": "gpt"}}, {"prompt": 3}]:
+        with pytest.raises(gr.Error):
+            last(events, "alternatives", {**passage, **wrong}, alternatives, {"token": "a"})
+    with pytest.raises(gr.Error, match="index"):
+        events.look_inside(event("passage", index=99), passage)
+    with pytest.raises(gr.Error):
+        last(events, "alternatives", passage, alternatives, {"token": "<|endoftext|>"})
+
+
+def test_the_time_limit_is_told(events, monkeypatch):
+    monkeypatch.setattr(serve, "TIME_LIMIT_S", 0.001)
+    assert "⟦time_limit⟧" in last(events)[1]
+
+
+def test_closing_frees_the_slot(models):
+    generator = models.get("tiny-stories", "text_generation")
+    work = serve.write(generator, Request.check(models, prompt="Once", max_new_tokens=500), "Once")
+    next(work)
+    assert generator.batch.active == 1
+    work.close()
+    assert generator.batch.active == 0
+
+
+def test_foresee_is_silent_about_bad_fields(events):
+    assert events.foresee("", "tiny-stories", *[""] * 5) == {}
+    assert events.foresee("Once", "tiny-stories", *[""] * 5)["place"] is None
+
+
+def test_sampling_is_the_models_own(events):
+    assert events.sampling("tiny-stories") == {"max_new_tokens": 24, "temperature": 0.8, "top_k": 40, "top_p": 0.95}
+    assert events.sampling(None) == SAMPLING
