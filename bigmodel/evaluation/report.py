@@ -138,7 +138,12 @@ def training(metrics):
     settings = facts["settings"]
     passes = facts["tokens"] / facts["tokens_of_corpus"] if facts.get("tokens_of_corpus") else None
     optimiser = "Muon for the layers' matrices, AdamW for the rest" if settings["muon"] else "AdamW"
+    before = facts.get("init_from")
     rows = {
+        "begun with": f"weights trained before on {_millions(before['tokens'])} tokens, "
+        f"{before['minutes']:g} minutes on {before['hardware']}"
+        if before
+        else None,
         "preset": f"`{facts['preset']}`" if facts.get("preset") else None,
         "hardware": facts["hardware"],
         "time": f"{facts['minutes']:g} minutes",

@@ -1,6 +1,7 @@
 """Presets: functions that return a whole configuration. Each says its command, its duration and what to expect."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from bigmodel.config import TransformerConfig
 from bigmodel.errors import ConfigError
@@ -23,6 +24,7 @@ class TextGenerationConfig:
         window: tokens of a training sequence.
         batch_size: sequences of a step.
         settings: TrainingSettings.
+        init_from: model folder whose weights, shape and tokenizer the training begins with; None for fresh ones.
     """
 
     name: str
@@ -37,6 +39,7 @@ class TextGenerationConfig:
     window: int
     batch_size: int
     settings: TrainingSettings
+    init_from: Path | None = None
 
 
 def _shape(vocab_size, hidden_size, layers, intermediate_size, *, heads, key_value_heads, context, dropout=0.0):

@@ -104,7 +104,7 @@ def load_corpus(config, data, folder):
     folder.mkdir(parents=True, exist_ok=True)
     train, valid = (_poems, valid_poems) if config.format == "poetry" else (_plain, valid_plain)
     if not (folder / "tokenizer.json").exists():
-        save_tokenizer(_train_tokenizer(config, data), folder)
+        save_tokenizer(_tokenizer(config, data), folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     streams = []
     for name, weight in config.train:
@@ -141,7 +141,10 @@ def _token_units(tokenizer):
     return units
 
 
-def _train_tokenizer(config, data):
+def _tokenizer(config, data):
+    """Return the tokenizer of the model that the training begins with, or train one."""
+    if config.init_from:
+        return Tokenizer.from_file(str(config.init_from / "tokenizer.json"))
     size = config.transformer.vocab_size
     if config.format == "poetry":
         rows = (row for name, _ in config.train for row in read_rows(_source(data, name), POEM_COLUMNS))

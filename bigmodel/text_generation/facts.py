@@ -13,38 +13,39 @@ SETTINGS = ("learning_rate", "muon", "weight_decay", "warmup", "final_rate", "em
 _NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
-def training_facts(config, model, windows, log, *, preset=None, world=1):
+def training_facts(config, trainer, windows, *, preset=None):
     """Return how a model was trained, as the run's log and configuration have it.
 
     Args:
         config: TextGenerationConfig.
-        model: CausalLM.
+        trainer: Trainer whose run has ended.
         windows: TokenWindows of the training text.
-        log: Path of log.jsonl.
         preset: its name, where the training began with one.
-        world: processes that trained together.
     """
+    log = trainer.folder / "log.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     losses = [line for line in lines if "loss" in line]
     valid = [line for line in lines if "valid_loss" in line]
     last = losses[-1] if losses else {"seconds": 0.0, "tokens": 0, "loss": None}
     facts = {
         "preset": preset,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "steps": lines[-1]["step"] if lines else 0,
         "tokens": last["tokens"],
         "tokens_of_corpus": windows.total * windows.length,
         "minutes": round(last["seconds"] / 60, 1),
-        "hardware": hardware(world),
+        "hardware": hardware(trainer.world),
         "window": config.window,
         "batch_size": config.batch_size * config.settings.accumulation,
         "dropout": config.transformer.dropout,
-        "settings": {name: asdict(config.settings)[name] for name in SETTINGS},
+        "settings": {name: asdict(config.settings)[name] for name in SETTINGS} | {"bf16": trainer.bf16},
         "train_loss": last["loss"],
     }
     if valid:
         best = min(valid, key=lambda line: line["valid_loss"])
         facts["validation"] = {name.removeprefix("valid_"): value for name, value in best.items()}
+    if config.init_from and (config.init_from / "metrics.json").exists():
+        facts["init_from"] = read_json(config.init_from / "metrics.json").get("training")
     return facts
 
 

@@ -5,17 +5,20 @@ import dataclasses
 import numpy as np
 import torch
 
+from bigmodel.nn.checkpoint import from_pretrained
 from bigmodel.nn.loss import IGNORE
 from bigmodel.nn.transformer import CausalLM
 
 
 def make_model(config, vocab_size):
-    """Return a CausalLM with fresh weights.
+    """Return a CausalLM with fresh weights, or with those of ``config.init_from``.
 
     Args:
         config: TextGenerationConfig; its seed draws the weights.
         vocab_size: of the trained tokenizer, rounded up to a multiple of 64 for fast products.
     """
+    if config.init_from:
+        return from_pretrained(config.init_from)
     torch.manual_seed(config.settings.seed)
     return CausalLM(dataclasses.replace(config.transformer, vocab_size=-(-vocab_size // 64) * 64))
 

@@ -5,7 +5,7 @@ import math
 import os
 from pathlib import Path
 
-from bigmodel.config import write_json
+from bigmodel.config import TransformerConfig, read_json, write_json
 from bigmodel.nn.checkpoint import save_pretrained
 from bigmodel.text_generation.config import PRESETS, preset
 from bigmodel.text_generation.data import load_corpus
@@ -22,8 +22,11 @@ def add_arguments(parser):
     parser.add_argument("--train", help="your own corpus instead of the preset's: a file, a folder, a Hub dataset id")
     parser.add_argument("--name", help="name of your model; default: the preset's")
     parser.add_argument("--out", type=Path, help="folder of the run; default: runs/<name>")
+    parser.add_argument("--init-from", type=Path, help="model folder to begin with: its weights, shape and tokenizer")
+    parser.add_argument("--learning-rate", type=float, help="peak; a third of the preset's suits --init-from")
     parser.add_argument("--minutes", type=float, help="train so long")
     parser.add_argument("--steps", type=int, help="train so many steps")
+    parser.add_argument("--seed", type=int, help="of fresh weights and of the order of the data")
     parser.add_argument("--no-compile", action="store_true", help="start at once, run slower")
 
 
@@ -50,7 +53,12 @@ def configure(arguments):
         config = dataclasses.replace(config, name=arguments.name, title=arguments.name, description="")
     limits = {"max_minutes": arguments.minutes, "max_steps": arguments.steps}
     limits = limits if limits != {"max_minutes": None, "max_steps": None} else {}
-    settings = dataclasses.replace(config.settings, **limits)
+    chosen = {name: value for name in ("learning_rate", "seed") if (value := getattr(arguments, name)) is not None}
+    settings = dataclasses.replace(config.settings, **limits, **chosen)
+    if arguments.init_from:
+        shape = TransformerConfig.from_qwen3(read_json(arguments.init_from / "config.json"))
+        shape = dataclasses.replace(shape, dropout=config.transformer.dropout)
+        config = dataclasses.replace(config, init_from=arguments.init_from, transformer=shape)
     if arguments.no_compile:
         settings = dataclasses.replace(settings, compile=False)
     return dataclasses.replace(config, settings=settings)
@@ -87,8 +95,7 @@ def train(config, data, folder, *, preset_name=None):
         if best:
             trainer.model.load_state_dict(best["model"])
         save_model(config, trainer.model, corpus.tokenizer, folder / "model")
-        log = folder / "log.jsonl"
-        facts = training_facts(config, trainer.model, corpus.windows, log, preset=preset_name, world=trainer.world)
+        facts = training_facts(config, trainer, corpus.windows, preset=preset_name)
         # figures of other weights would be wrong now
         write_json(folder / "model" / "metrics.json", {"training": facts, "data": corpus_facts(config, data)})
     return result

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from bigmodel.errors import TrainingError
-from bigmodel.training.optimizer import make_optimizers, rate, set_rate
+from bigmodel.training.optimizer import has_fast_bf16, make_optimizers, rate, set_rate
 from bigmodel.training.plot import plot_log
 from bigmodel.training.state import load_state, replacing, save_state
 
@@ -60,6 +60,7 @@ class Trainer:
         if self.world > 1 and not torch.distributed.is_initialized():
             torch.distributed.init_process_group("nccl" if cuda else "gloo")
         self.model = model.to(self.device)
+        self.bf16 = settings.bf16 and has_fast_bf16(self.device)
         self.optimizers = make_optimizers(self.model, settings)
         self.step, self.seconds, self.best, self.loss, self.stopped = 0, 0.0, math.inf, math.nan, None
         self.ema = None
@@ -217,7 +218,7 @@ class Trainer:
             batch = [tensor.to(self.device, non_blocking=True) for tensor in batch]
             last = i == settings.accumulation - 1
             with module.no_sync() if self.world > 1 and not last else contextlib.nullcontext():
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.bf16):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     loss = module(*batch) / settings.accumulation
                 loss.backward()
             total = total + loss.detach()
@@ -272,7 +273,7 @@ class Trainer:
         if self.rank == 0:
             self.model.eval()
             with self.averaged(), torch.inference_mode():
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     result = self.validate(self.model)
                 self._log(**{f"valid_{name}": value for name, value in result.items()})
                 tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in result.items()))

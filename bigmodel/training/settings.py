@@ -21,7 +21,7 @@ class TrainingSettings:
         final_rate: the rate at the end, as a share of the peak; cosine in between.
         clip: longest gradient, in its 2-norm.
         ema: decay of the averaged weights, in (0, 1); None keeps none. Validation and the result use them.
-        bf16: matrix products in bfloat16 by autocast.
+        bf16: matrix products in bfloat16 by autocast, where the processor multiplies it fast; else in float32.
         compile: torch.compile; costs up to a minute once, pays in long runs.
         log_every, validate_every, save_every: in steps.
         seed: of weights, data order and dropout.
