@@ -13,9 +13,15 @@ from bigmodel.errors import BigModelError
 
 # command -> (what it does, task -> module); a command without tasks names its module
 COMMANDS = {
-    "train": ("train a model on a corpus", {"text_generation": "bigmodel.text_generation.train"}),
+    "train": (
+        "train a model on a corpus",
+        {"text_generation": "bigmodel.text_generation.train", "translation": "bigmodel.translation.train"},
+    ),
     "evaluate": ("measure a model on held-out text", {"text_generation": "bigmodel.text_generation.evaluate"}),
-    "export": ("turn a training's weights into a model folder", {"text_generation": "export.to_onnx"}),
+    "export": (
+        "turn a training's weights into a model folder",
+        {"text_generation": "export.to_onnx", "translation": "export.to_onnx"},
+    ),
     "generate": ("write text in the terminal", {"text_generation": "bigmodel.text_generation.generate"}),
     "benchmark": (
         "compare our speed with others'",

@@ -1,7 +1,7 @@
 """Configurations as frozen dataclasses, and their JSON files. Imports no torch."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from bigmodel.errors import ConfigError
@@ -24,6 +24,9 @@ class TransformerConfig:
         rope_theta: base of the rotary frequencies.
         tie_word_embeddings: the head shares the embedding's weights.
         dropout: on the residual branches and the embedding, in training only.
+        qk_norm: queries and keys are normalised head by head.
+        relative_attention_num_buckets: distances that self-attention tells apart; 0 for rotary positions instead.
+        relative_attention_max_distance: larger distances, in tokens, count as this one.
     """
 
     vocab_size: int
@@ -38,6 +41,9 @@ class TransformerConfig:
     rope_theta: float = 10000.0
     tie_word_embeddings: bool = True
     dropout: float = 0.0
+    qk_norm: bool = True
+    relative_attention_num_buckets: int = 0
+    relative_attention_max_distance: int = 128
 
     def __post_init__(self):
         if self.num_attention_heads % self.num_key_value_heads:
@@ -49,13 +55,14 @@ class TransformerConfig:
             raise ConfigError(f"head_dim {self.head_dim} is odd; rotary positions turn pairs")
 
     def to_qwen3(self):
-        """Return the config.json of a stock ``Qwen3ForCausalLM`` as a dict.
+        """Return the config.json of a stock ``Qwen3ForCausalLM``, which has rotary positions and qk_norm, as a dict.
 
         Source: transformers 5, Qwen3Config (rope_theta is nested under rope_parameters).
         """
         values = asdict(self)
         rope_theta = values.pop("rope_theta")
-        values.pop("dropout")
+        for ours in ("dropout", "qk_norm", "relative_attention_num_buckets", "relative_attention_max_distance"):
+            del values[ours]
         return {
             "architectures": ["Qwen3ForCausalLM"],
             "model_type": "qwen3",
@@ -80,6 +87,60 @@ class TransformerConfig:
         if missing:
             raise ConfigError(f"config.json lacks {', '.join(missing)}")
         return cls(**kept)
+
+    def to_t5(self, decoder):
+        """Return the config.json of a stock ``T5ForConditionalGeneration`` with this encoder, as a dict.
+
+        Args:
+            decoder: TransformerConfig that differs in its layers at most.
+
+        Raises:
+            ConfigError: T5 has no such shape.
+        """
+        if replace(decoder, num_hidden_layers=self.num_hidden_layers) != self:
+            raise ConfigError("encoder and decoder differ in more than their layers")
+        groups = self.num_attention_heads != self.num_key_value_heads
+        if self.qk_norm or not self.relative_attention_num_buckets or groups or not self.tie_word_embeddings:
+            raise ConfigError("T5 has relative positions, a key head a query head, tied embeddings, and no qk_norm")
+        return {
+            "architectures": ["T5ForConditionalGeneration"],
+            "model_type": "t5",
+            "is_encoder_decoder": True,
+            "vocab_size": self.vocab_size,
+            "d_model": self.hidden_size,
+            "d_kv": self.head_dim,
+            "d_ff": self.intermediate_size,
+            "num_layers": self.num_hidden_layers,
+            "num_decoder_layers": decoder.num_hidden_layers,
+            "num_heads": self.num_attention_heads,
+            "relative_attention_num_buckets": self.relative_attention_num_buckets,
+            "relative_attention_max_distance": self.relative_attention_max_distance,
+            "n_positions": self.max_position_embeddings,
+            "layer_norm_epsilon": self.rms_norm_eps,
+            "feed_forward_proj": "gated-silu",
+        }
+
+    @classmethod
+    def from_t5(cls, values):
+        """Read the dict of a T5 config.json, as to_t5 writes it, and return the encoder's and the decoder's."""
+        try:
+            encoder = cls(
+                vocab_size=values["vocab_size"],
+                hidden_size=values["d_model"],
+                intermediate_size=values["d_ff"],
+                num_hidden_layers=values["num_layers"],
+                num_attention_heads=values["num_heads"],
+                num_key_value_heads=values["num_heads"],
+                head_dim=values["d_kv"],
+                max_position_embeddings=values["n_positions"],
+                rms_norm_eps=values["layer_norm_epsilon"],
+                qk_norm=False,
+                relative_attention_num_buckets=values["relative_attention_num_buckets"],
+                relative_attention_max_distance=values["relative_attention_max_distance"],
+            )
+            return encoder, replace(encoder, num_hidden_layers=values["num_decoder_layers"])
+        except KeyError as error:
+            raise ConfigError(f"config.json lacks {error.args[0]}") from error
 
 
 def read_json(path):

@@ -10,7 +10,9 @@ CONTRIB = "com.microsoft"
 CONTRIB_OPS = {
     "GatherBlockQuantized",
     "GroupQueryAttention",
+    "MatMulIntegerToFloat",
     "MatMulNBits",
+    "MultiHeadAttention",
     "QuickGelu",
     "SkipSimplifiedLayerNormalization",
 }

@@ -12,22 +12,25 @@ Outputs
         them spares numpy a search of the whole vocabulary at each token, which costs six times as much.
     present.{layer}.key|value: the cache again; bind it to the same buffers, then nothing is copied.
 
-How a weight is stored is not the graph's business: it asks a store (``DenseWeights`` here, ``ExternalWeights`` for
-CUDA, ``quantize.QuantizedWeights`` for the CPU) for an embedding, a linear layer, a head and vectors.
+How a weight is stored is the business of a store of weights.py.
 """
 
-import json
-import struct
-
 import numpy as np
+import torch
 from onnx import TensorProto
 
-from bigmodel.errors import ExportError
-from export.graph import Graph
+from bigmodel.config import TransformerConfig
+from bigmodel.nn.checkpoint import load_weights
+from bigmodel.nn.transformer import CausalLM
+from export import parity
+from export.graph import Graph, save
+from export.quantize import RECIPES, QuantizedWeights
+from export.weights import FLOATS, DenseWeights, ExternalWeights
 
 EMBEDDING = "model.embed_tokens.weight"
 CANDIDATES = 64
-FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
+CUDA_GRAPH = "model_fp16.onnx"
+CPU_GRAPH = "onnx/model_quantized.onnx"
 
 
 def rotary_tables(config):
@@ -35,75 +38,6 @@ def rotary_tables(config):
     frequencies = config.rope_theta ** (-np.arange(0, config.head_dim, 2, dtype=np.float64) / config.head_dim)
     angles = np.outer(np.arange(config.max_position_embeddings), frequencies)
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-
-
-class DenseWeights:
-    """Weights stored in the graph as floats.
-
-    Args:
-        tensors: dict of float32 arrays under Hugging Face's names.
-    """
-
-    dtype = TensorProto.FLOAT
-
-    def __init__(self, tensors):
-        self.tensors = tensors
-
-    def vector(self, graph, name, factor=1.0):
-        """A norm's weight (n,), times a number."""
-        return graph.constant(name, self.tensors[name] * np.float32(factor))
-
-    def embed(self, graph, ids):
-        """Rows of the embedding: (batch, sequence) -> (batch, sequence, hidden_size)."""
-        return graph.op("Gather", graph.constant(EMBEDDING, self.tensors[EMBEDDING]), ids)
-
-    def linear(self, graph, x, *names, outputs=1):
-        """Multiply x by the stacked weights, transposed: the outputs of several layers side by side."""
-        stacked = np.concatenate([self.tensors[name] for name in names])
-        return graph.op("MatMul", x, graph.constant("|".join(names) + ".T", stacked.T), outputs=outputs)
-
-
-class ExternalWeights:
-    """Weights that stay in model.safetensors; ONNX Runtime stacks and transposes them while it loads the graph.
-
-    The graph's file must lie beside model.safetensors: ONNX Runtime takes external data of the same folder only.
-
-    Args:
-        path: model.safetensors, float16.
-
-    Source: safetensors format (8 bytes length, JSON header, raw tensors), github.com/huggingface/safetensors.
-    """
-
-    dtype = TensorProto.FLOAT16
-
-    def __init__(self, path):
-        with open(path, "rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            self.header = json.loads(file.read(length))
-        self.start, self.location = 8 + length, path.name
-
-    def vector(self, graph, name, factor=1.0):
-        """See DenseWeights; a product with a number could not be folded while loading."""
-        assert factor == 1
-        return self.matrix(graph, name)
-
-    def matrix(self, graph, name):
-        """A tensor as it is stored."""
-        entry = self.header[name]
-        if entry["dtype"] != "F16":
-            raise ExportError(f"{self.location}: {name} is {entry['dtype']}; the CUDA graph reads F16")
-        begin, end = entry["data_offsets"]
-        return graph.external(name, self.dtype, entry["shape"], self.location, self.start + begin, end - begin)
-
-    def embed(self, graph, ids):
-        """See DenseWeights."""
-        return graph.op("Gather", self.matrix(graph, EMBEDDING), ids)
-
-    def linear(self, graph, x, *names, outputs=1):
-        """See DenseWeights."""
-        parts = [self.matrix(graph, name) for name in names]
-        stacked = graph.op("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
-        return graph.op("MatMul", x, graph.op("Transpose", stacked, perm=[1, 0]), outputs=outputs)
 
 
 class DecoderGraph:
@@ -192,7 +126,7 @@ class DecoderGraph:
         graph.input("logits_to_keep", TensorProto.INT64, [])
         for name, table in zip(("cos", "sin"), rotary_tables(config), strict=True):
             graph.constant(name, table.astype(FLOATS[self.weights.dtype]))
-        residual = self.weights.embed(graph, "input_ids")
+        residual = self.weights.embed(graph, "input_ids", EMBEDDING)
         x = self.norm(residual, self.weights.vector(graph, "model.layers.0.input_layernorm.weight"))
         for layer in range(config.num_hidden_layers):
             prefix, following = f"model.layers.{layer}", f"model.layers.{layer + 1}.input_layernorm.weight"
@@ -218,3 +152,35 @@ class DecoderGraph:
         graph.output("logits", TensorProto.FLOAT, ["batch", "logits_to_keep", config.vocab_size])
         graph.output("top_logits", TensorProto.FLOAT, ["batch", "logits_to_keep", count])
         graph.output("top_ids", TensorProto.INT64, ["batch", "logits_to_keep", count])
+
+
+def write_graphs(folder, values, tensors, recipe):
+    """Write both graphs into a folder that holds model.safetensors, and compare them and the float32 graph with torch.
+
+    Args:
+        folder: Path.
+        values: dict of config.json.
+        tensors: dict of float32 arrays.
+        recipe: key of quantize.RECIPES.
+
+    Returns:
+        dict of graph name -> way -> parity.Difference.
+
+    Raises:
+        ExportError: a difference is above its tolerance.
+    """
+    config, quantized = TransformerConfig.from_qwen3(values), RECIPES[recipe]
+    model = load_weights(CausalLM(config), {name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
+    graphs = {
+        "fp32": ("float32.onnx", DenseWeights(tensors)),
+        "fp16": (CUDA_GRAPH, ExternalWeights(folder / "model.safetensors")),
+        "quantized": (CPU_GRAPH, QuantizedWeights(tensors, quantized) if quantized else DenseWeights(tensors)),
+    }
+    report = {}
+    for kind, (name, weights) in graphs.items():
+        save(DecoderGraph(config, weights).build(), folder / name)
+        report[name] = parity.measure(folder / name, model)
+        for way, difference in report[name].items():
+            difference.check(f"{name} ({way})", parity.TOLERANCES[kind])
+    (folder / "float32.onnx").unlink()
+    return report

@@ -1,15 +1,14 @@
 """From a checkpoint folder to a model folder that the page serves.
 
-    python -m bigmodel export text_generation --model <checkpoint folder> [--out export/artifacts/<name>]
+    python -m bigmodel export <task> --model <checkpoint folder> [--out export/artifacts/<name>]
 
-The checkpoint folder holds config.json, tokenizer.json and model.safetensors under Hugging Face's Qwen3 names.
-Written are
-  model.safetensors          the weights, float16
-  model_fp16.onnx            the CUDA graph: no weights, it reads model.safetensors, beside which it has to lie
-  onnx/model_quantized.onnx  the CPU graph, self-contained
-  manifest.json              sha256 of every file
-and every other file of the checkpoint folder that belongs to a model. Each graph is compared with torch, at prefill, at
-every cached step and in a ragged batch; above the tolerance nothing is written.
+The checkpoint folder holds config.json, tokenizer.json and model.safetensors under Hugging Face's names. Written are
+  model.safetensors       the weights, float16
+  *_fp16.onnx             the graphs for CUDA: no weights, they read model.safetensors, beside which they have to lie
+  onnx/*_quantized.onnx   the graphs for the CPU, self-contained
+  manifest.json           sha256 of every file
+and every other file of the checkpoint folder that belongs to a model. The task's specification writes the graphs and
+compares each with torch; above the tolerance nothing is written.
 """
 
 import argparse
@@ -22,26 +21,24 @@ import torch
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
-from bigmodel.config import TransformerConfig, read_json, write_json
+from bigmodel.config import read_json, write_json
 from bigmodel.errors import ConfigError, ExportError, ModelFolderError
-from bigmodel.nn.transformer import CausalLM
 from bigmodel.runtime.artifacts import write_manifest
-from export import parity
-from export.graph import save
-from export.quantize import DEFAULT_RECIPE, RECIPES, QuantizedWeights
-from export.text_generation import DecoderGraph, DenseWeights, ExternalWeights
+from export import text_generation, translation
+from export.quantize import DEFAULT_RECIPE, RECIPES
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 COPIED = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "metrics.json", "README.md")
-CUDA_GRAPH = "model_fp16.onnx"
-CPU_GRAPH = "onnx/model_quantized.onnx"
+SPECIFICATIONS = {"text_generation": text_generation, "translation": translation}
 
 
 def add_arguments(parser: argparse.ArgumentParser):
-    """Declare the options of ``export text_generation``."""
+    """Declare the options of ``export <task>``."""
     parser.add_argument("--model", type=Path, required=True, help="folder with config.json and model.safetensors")
     parser.add_argument("--out", type=Path, help="model folder to write; default export/artifacts/<name>")
-    parser.add_argument("--recipe", choices=RECIPES, default=DEFAULT_RECIPE, help="how the CPU's weights are quantised")
+    parser.add_argument(
+        "--recipe", choices=RECIPES, default=DEFAULT_RECIPE, help="how a decoder's weights are quantised"
+    )
 
 
 def run(arguments):
@@ -52,10 +49,11 @@ def run(arguments):
         raise ConfigError("config.json names no model; say --out")
     out = arguments.out or ARTIFACTS / name
     report = export(arguments.model, out, arguments.recipe)
+    graphs = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.onnx"))
     for graph, differences in report.items():
         for way, difference in differences.items():
             print(f"{graph:28} {way:8} largest {difference.largest:.1e}  expected {difference.expected:.1e} nats")
-    for path in (CPU_GRAPH, CUDA_GRAPH, "model.safetensors"):
+    for path in (*graphs, "model.safetensors"):
         print(f"{path:28} {(out / path).stat().st_size / 1e6:8.2f} MB")
     print(f"wrote {out}")
     return 0
@@ -74,18 +72,21 @@ def export(source, out, recipe=DEFAULT_RECIPE):
 
     Raises:
         ModelFolderError: source lacks a file or a tensor.
-        ExportError: a graph differs from the model by more than parity.TOLERANCES; nothing is written.
+        ExportError: a graph differs from the model by more than its tolerance; nothing is written.
+        ConfigError: the task has no specification.
     """
     source, out = Path(source), Path(out)
     values = read_json(source / "config.json")
-    config = TransformerConfig.from_qwen3(values)
+    task = values.get("bigmodel", {}).get("task", "text_generation")
+    if task not in SPECIFICATIONS:
+        raise ConfigError(f"{source}: no specification exports {task!r}; there are {', '.join(SPECIFICATIONS)}")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
         scratch = Path(scratch)
         tensors = half_precision(source)
         save_file(tensors, scratch / "model.safetensors", metadata={"format": "pt"})
         tensors = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
-        report = write_graphs(scratch, config, tensors, RECIPES[recipe])
+        report = SPECIFICATIONS[task].write_graphs(scratch, values, tensors, recipe)
         write_json(scratch / "config.json", {**values, "dtype": "float16"})
         for name in COPIED:
             if (source / name).exists():
@@ -113,35 +114,3 @@ def half_precision(source):
         if not np.isfinite(tensor).all():
             raise ExportError(f"{path}: {name} holds a value that float16 cannot")
     return tensors
-
-
-def write_graphs(folder, config, tensors, recipe):
-    """Write both graphs into a folder that holds model.safetensors, and compare them and the float32 graph with torch.
-
-    Args:
-        folder: Path.
-        config: TransformerConfig.
-        tensors: dict of float32 arrays.
-        recipe: quantize.Recipe; None keeps the CPU graph in float32.
-
-    Returns:
-        dict of graph name -> what parity.measure found.
-    """
-    model = CausalLM(config).eval()
-    state = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
-    if config.tie_word_embeddings:
-        state["lm_head.weight"] = state["model.embed_tokens.weight"]
-    model.load_state_dict(state)
-    graphs = {
-        "fp32": ("float32.onnx", DenseWeights(tensors)),
-        "fp16": (CUDA_GRAPH, ExternalWeights(folder / "model.safetensors")),
-        "quantized": (CPU_GRAPH, QuantizedWeights(tensors, recipe) if recipe else DenseWeights(tensors)),
-    }
-    report = {}
-    for kind, (name, weights) in graphs.items():
-        save(DecoderGraph(config, weights).build(), folder / name)
-        report[name] = parity.measure(folder / name, model)
-        for way, difference in report[name].items():
-            difference.check(f"{name} ({way})", parity.TOLERANCES[kind])
-    (folder / "float32.onnx").unlink()
-    return report

@@ -37,9 +37,9 @@ def make_model_folder(folder, tokenizer, card, *, exact=False, endless=False, ma
     from bigmodel.runtime.artifacts import write_manifest
     from bigmodel.training.tokenizer import save_tokenizer
     from export.graph import save
-    from export.text_generation import DecoderGraph, DenseWeights
-    from export.to_onnx import CPU_GRAPH
+    from export.text_generation import CPU_GRAPH, DecoderGraph
     from export.to_onnx import export as export_model
+    from export.weights import DenseWeights
 
     source = folder / "checkpoint"
     source.mkdir(parents=True)

@@ -147,7 +147,7 @@ def training(metrics):
         "preset": f"`{facts['preset']}`" if facts.get("preset") else None,
         "hardware": facts["hardware"],
         "time": f"{facts['minutes']:g} minutes",
-        "steps": f"{facts['steps']:,} of {facts['batch_size']} windows of {facts['window']} tokens",
+        "steps": f"{facts['steps']:,} of {facts['accumulation']} × {facts['batch']}".replace(" 1 × ", " "),
         "tokens": f"{_millions(facts['tokens'])}" + (f" ({passes:.2f} passes over the corpus)" if passes else ""),
         "optimiser": f"{optimiser}; peak rate {settings['learning_rate']:g}, weight decay {settings['weight_decay']:g}",
         "schedule": f"warm-up over {settings['warmup']:.0%}, cosine to {settings['final_rate']:.0%} of the peak",

@@ -52,10 +52,10 @@ def causal_mask(queries, keys, device=None):
 
 
 class Attention(nn.Module):
-    """Multi-head or grouped-query attention with normalised queries and keys.
+    """Multi-head or grouped-query attention, with normalised queries and keys where the configuration says so.
 
-    Self-attention takes rotary positions; cross-attention (``source`` given) takes none, since a target position
-    and a source position have no common origin.
+    Self-attention takes rotary positions or a bias for each distance; cross-attention (``source`` given) takes none,
+    since a target position and a source position have no common origin.
 
     Args:
         config: TransformerConfig.
@@ -75,8 +75,8 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, narrow, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, narrow, bias=False)
         self.o_proj = nn.Linear(width, config.hidden_size, bias=False)
-        self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
-        self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
+        self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps) if config.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps) if config.qk_norm else nn.Identity()
 
     def _heads(self, x):
         return x.unflatten(-1, (-1, self.head_dim))
@@ -91,7 +91,8 @@ class Attention(nn.Module):
         Args:
             x: (batch, queries, hidden_size).
             rotary: (cos, sin) of the queries' positions, for self-attention.
-            mask: bool, True where a query may look, broadcastable to (batch, heads, queries, keys).
+            mask: bool, True where a query may look, or float, added to the scores; broadcastable to
+                (batch, heads, queries, keys).
             causal: keys after a query are hidden; for queries without a past only.
             cache: KVCache; self-attention appends to it, cross-attention fills it once.
             source: (batch, keys, hidden_size), for cross-attention.

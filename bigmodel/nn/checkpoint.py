@@ -1,44 +1,104 @@
-"""A causal language model's weights and configuration as Hugging Face files."""
+"""Weights and configurations as Hugging Face files: a CausalLM as Qwen3's, an EncoderDecoder as T5's."""
 
+import math
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from bigmodel.config import TransformerConfig, read_json, write_json
-from bigmodel.nn.transformer import CausalLM
+from bigmodel.nn.transformer import CausalLM, EncoderDecoder
+
+# our layer's part -> its place in T5's layer and its name there; the feed-forward part is the last
+_T5_PARTS = {
+    "input_layernorm": "layer.0.layer_norm",
+    **{f"self_attn.{n}_proj": f"layer.0.SelfAttention.{n}" for n in "qkvo"},
+    "cross_attn_layernorm": "layer.1.layer_norm",
+    **{f"cross_attn.{n}_proj": f"layer.1.EncDecAttention.{n}" for n in "qkvo"},
+    "post_attention_layernorm": "layer.{last}.layer_norm",
+    "mlp.gate_proj": "layer.{last}.DenseReluDense.wi_0",
+    "mlp.up_proj": "layer.{last}.DenseReluDense.wi_1",
+    "mlp.down_proj": "layer.{last}.DenseReluDense.wo",
+}
 
 
 def save_pretrained(model, folder, *, dtype=torch.bfloat16, extra=None):
-    """Write config.json and model.safetensors, which the stock ``Qwen3ForCausalLM.from_pretrained`` reads.
+    """Write config.json and model.safetensors, which a stock class of transformers reads.
 
     Args:
-        model: CausalLM; a tied head is left out, as Hugging Face does.
+        model: CausalLM, for ``Qwen3ForCausalLM``, or EncoderDecoder, for ``T5ForConditionalGeneration``.
         folder: made where missing.
         dtype: of the stored weights.
         extra: dict added to config.json, such as {"bigmodel": {...}}.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: weight.detach().to("cpu", dtype).contiguous() for name, weight in model.state_dict().items()}
-    if model.config.tie_word_embeddings:
-        del state["lm_head.weight"]
+    if isinstance(model, EncoderDecoder):
+        config, state = model.encoder.config.to_t5(model.decoder.config), t5_state(model)
+    else:
+        config, state = model.config.to_qwen3(), model.state_dict()
+        if model.config.tie_word_embeddings:  # left out, as Hugging Face does
+            del state["lm_head.weight"]
+    state = {name: weight.detach().to("cpu", dtype).contiguous() for name, weight in state.items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    config = {**model.config.to_qwen3(), "dtype": str(dtype).removeprefix("torch.")}
-    write_json(folder / "config.json", {**config, **(extra or {})})
+    write_json(folder / "config.json", {**config, "dtype": str(dtype).removeprefix("torch."), **(extra or {})})
 
 
 def from_pretrained(folder, *, dtype=torch.float32):
-    """Read the folder that save_pretrained wrote and return a CausalLM in evaluation mode.
+    """Read the folder that save_pretrained wrote and return a CausalLM or an EncoderDecoder in evaluation mode.
 
     Raises:
         ConfigError: config.json is missing or lacks a key.
         RuntimeError: the weights do not fit the configuration.
     """
     folder = Path(folder)
-    model = CausalLM(TransformerConfig.from_qwen3(read_json(folder / "config.json")))
-    state = load_file(folder / "model.safetensors")
-    if model.config.tie_word_embeddings:
-        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    values, state = read_json(folder / "config.json"), load_file(folder / "model.safetensors")
+    if values.get("model_type") == "t5":
+        model = EncoderDecoder(*TransformerConfig.from_t5(values))
+    else:
+        model = CausalLM(TransformerConfig.from_qwen3(values))
+    return load_weights(model, {name: weight.to(dtype) for name, weight in state.items()}).to(dtype)
+
+
+def load_weights(model, state):
+    """Load weights under Hugging Face's names into a CausalLM or an EncoderDecoder; returns it, ready to evaluate."""
+    if isinstance(model, EncoderDecoder):
+        state = from_t5_state(model, state)
+    elif model.config.tie_word_embeddings:
+        state = {**state, "lm_head.weight": state["model.embed_tokens.weight"]}
     model.load_state_dict(state)
-    return model.to(dtype).eval()
+    return model.eval()
+
+
+def t5_state(model):
+    """Return an EncoderDecoder's weights under T5's names.
+
+    T5 neither divides scores by sqrt(head_dim) nor leaves the decoder's output as it is: it divides that by
+    sqrt(hidden_size). Both factors go into weights; they are powers of two where the sizes are powers of four.
+    """
+    return {theirs: model.state_dict()[ours] * factor for ours, theirs, factor in _t5_names(model)}
+
+
+def from_t5_state(model, state):
+    """Return the weights that ``t5_state`` gave, under the names of an EncoderDecoder like ``model``."""
+    ours = {ours: state[theirs] / factor for ours, theirs, factor in _t5_names(model)}
+    shared = {f"{part}.weight": state["shared.weight"] for part in ("decoder.embed_tokens", "lm_head")}
+    return {**ours, **shared}
+
+
+def _t5_names(model):
+    """Yield (our name, T5's name, factor) of each weight, the shared embedding once."""
+    yield "encoder.embed_tokens.weight", "shared.weight", 1.0
+    config = model.encoder.config
+    for stack, layers in (("encoder", model.encoder.layers), ("decoder", model.decoder.layers)):
+        cross, scale = stack == "decoder", math.sqrt(config.hidden_size) if stack == "decoder" else 1.0
+        bias = "block.0.layer.0.SelfAttention.relative_attention_bias"
+        yield f"{stack}.relative_embed.weight", f"{stack}.{bias}.weight", 1.0
+        yield f"{stack}.norm.weight", f"{stack}.final_layer_norm.weight", scale
+        for i in range(len(layers)):
+            for ours, theirs in _T5_PARTS.items():
+                if ours.startswith("cross") and not cross:
+                    continue
+                factor = config.head_dim**-0.5 if ours.endswith("q_proj") else 1.0
+                theirs = theirs.format(last=1 + cross)
+                yield f"{stack}.layers.{i}.{ours}.weight", f"{stack}.block.{i}.{theirs}.weight", factor

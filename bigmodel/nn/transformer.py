@@ -1,6 +1,7 @@
 """Encoder, decoder, causal language model and encoder-decoder, from the same layers.
 
-Names are Hugging Face's, so that a CausalLM's weights load in the stock ``Qwen3ForCausalLM`` as they are.
+Names are Hugging Face's, so that a CausalLM's weights load in the stock ``Qwen3ForCausalLM`` as they are; an
+EncoderDecoder's load in ``T5ForConditionalGeneration`` where it has relative positions (see checkpoint).
 """
 
 import math
@@ -13,6 +14,7 @@ from bigmodel.nn.attention import Attention, causal_mask
 from bigmodel.nn.feed_forward import SwiGLU
 from bigmodel.nn.loss import linear_cross_entropy
 from bigmodel.nn.norm import RMSNorm
+from bigmodel.nn.relative import RelativePositions
 from bigmodel.nn.rope import rotary_angles
 
 
@@ -68,6 +70,7 @@ class Transformer(nn.Module):
         self.embed_tokens = embed_tokens or nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(TransformerLayer(config, i, cross) for i in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.relative_embed = RelativePositions(config, causal) if config.relative_attention_num_buckets else None
 
     def forward(self, input_ids, *, attention_mask=None, cache=None, source=None, source_mask=None):
         """Return the hidden state of each position.
@@ -86,12 +89,18 @@ class Transformer(nn.Module):
         past = cache.length if cache is not None else 0
         positions = torch.arange(past, past + length, device=input_ids.device)
         x = self.embed_tokens(input_ids)
-        rotary = rotary_angles(positions, config.head_dim, config.rope_theta, x.dtype)
+        rotary = bias = None
+        if self.relative_embed is None:
+            rotary = rotary_angles(positions, config.head_dim, config.rope_theta, x.dtype)
+        else:
+            bias = self.relative_embed(positions, torch.arange(past + length, device=input_ids.device))
         mask = None if attention_mask is None else attention_mask[:, None, None, :].bool()
-        causal = self.causal and past == 0 and mask is None
+        causal = self.causal and past == 0 and mask is None and bias is None
         if self.causal and not causal and length > 1:
             allowed = causal_mask(length, past + length, input_ids.device)
             mask = allowed if mask is None else mask & allowed
+        if bias is not None:
+            mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
         if source_mask is not None:
             source_mask = source_mask[:, None, None, :].bool()
         if config.dropout:
@@ -143,10 +152,16 @@ class CausalLM(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """An encoder reads the source, a decoder writes the target; one embedding for both and for the head."""
+    """An encoder reads the source, a decoder writes the target; one embedding for both and for the head.
 
-    def __init__(self, encoder_config, decoder_config):
+    Args:
+        encoder_config, decoder_config: TransformerConfig.
+        label_smoothing: share of a label that is spread over the vocabulary, in training only.
+    """
+
+    def __init__(self, encoder_config, decoder_config, *, label_smoothing=0.0):
         super().__init__()
+        self.label_smoothing = label_smoothing
         self.encoder = Transformer(encoder_config, causal=False)
         self.decoder = Transformer(decoder_config, causal=True, cross=True, embed_tokens=self.encoder.embed_tokens)
         self.lm_head = LanguageModelHead(decoder_config, self.decoder.embed_tokens)
@@ -165,6 +180,16 @@ class EncoderDecoder(nn.Module):
         if source is None:
             source = self.encoder(source_ids, attention_mask=source_mask)
         return self.lm_head(self.decoder(target_ids, source=source, source_mask=source_mask, cache=cache))
+
+    def loss(self, source_ids, source_mask, target_ids, labels, reduction="mean"):
+        """Return the cross-entropy in nats of labels (batch, target_length), the token after each target position.
+
+        Labels of -100 do not count. "mean" is over the labels that count, "sum" their sum.
+        """
+        source = self.encoder(source_ids, attention_mask=source_mask)
+        hidden = self.decoder(target_ids, source=source, source_mask=source_mask)
+        smoothing = self.label_smoothing if self.training else 0.0
+        return linear_cross_entropy(hidden, self.lm_head.weight, labels, reduction, smoothing)
 
 
 def initialise(module):

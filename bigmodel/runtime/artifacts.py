@@ -74,12 +74,15 @@ class ModelFolder:
             raise ModelFolderError(f"{self.path / name} is missing")
         return self.path / name
 
-    def graphs(self):
+    def graphs(self, name="model"):
         """Return provider -> graph: the quantised one for the CPU, the 16-bit one for CUDA where the folder has it.
 
         The latter lies beside model.safetensors, whose weights it reads: ONNX Runtime takes no path out of its folder.
+
+        Args:
+            name: of the graph, such as "encoder_model".
         """
-        names = {"cpu": "onnx/model_quantized.onnx", "cuda": "model_fp16.onnx"}
+        names = {"cpu": f"onnx/{name}_quantized.onnx", "cuda": f"{name}_fp16.onnx"}
         return {provider: self.path / name for provider, name in names.items() if name in self.files}
 
 

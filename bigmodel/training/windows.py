@@ -36,6 +36,14 @@ class TokenWindows:
         """Tokens of a batch, over all processes."""
         return self.batch_size * self.length
 
+    @property
+    def tokens_of_corpus(self):
+        """Tokens that an epoch reads."""
+        return self.total * self.length
+
+    def __str__(self):
+        return f"{self.batch_size} windows of {self.length} tokens"
+
     def _window(self, index):
         epoch, position = divmod(index, self.total)
         if epoch != self._epoch:

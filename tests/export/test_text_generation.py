@@ -15,7 +15,8 @@ from bigmodel.nn.transformer import CausalLM
 from export import parity, to_onnx
 from export.graph import save
 from export.quantize import RECIPES, QuantizedWeights, Recipe
-from export.text_generation import DecoderGraph, DenseWeights
+from export.text_generation import DecoderGraph
+from export.weights import DenseWeights
 
 CONFIG = TransformerConfig(
     vocab_size=300,

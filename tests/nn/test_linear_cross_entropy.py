@@ -24,10 +24,11 @@ def case(rows=50, ignored=7, dtype=torch.float32):
 @pytest.mark.parametrize("rows", [1, 16, 50])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_equals_torch(rows, reduction, dtype):
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_equals_torch(rows, reduction, dtype, smoothing):
     hidden, weight, labels = case(rows, rows // 7, dtype)
-    ours = linear_cross_entropy(hidden.view(rows, 1, 12), weight, labels.view(rows, 1), reduction)
-    theirs = F.cross_entropy(hidden @ weight.T, labels, reduction=reduction)
+    ours = linear_cross_entropy(hidden.view(rows, 1, 12), weight, labels.view(rows, 1), reduction, smoothing)
+    theirs = F.cross_entropy(hidden @ weight.T, labels, reduction=reduction, label_smoothing=smoothing)
     torch.testing.assert_close(ours, theirs)
     factor = torch.tensor(2.5, dtype=dtype)
     for a, b in zip(*(torch.autograd.grad(x, (hidden, weight), factor) for x in (ours, theirs)), strict=True):

@@ -13,13 +13,12 @@ SETTINGS = ("learning_rate", "muon", "weight_decay", "warmup", "final_rate", "em
 _NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
-def training_facts(config, trainer, windows, *, preset=None):
+def training_facts(config, trainer, *, preset=None):
     """Return how a model was trained, as the run's log and configuration have it.
 
     Args:
-        config: TextGenerationConfig.
-        trainer: Trainer whose run has ended.
-        windows: TokenWindows of the training text.
+        config: of the task; with transformer, settings and init_from.
+        trainer: Trainer whose run has ended; its data with tokens_of_corpus and a str() that describes a batch.
         preset: its name, where the training began with one.
     """
     log = trainer.folder / "log.jsonl"
@@ -32,11 +31,11 @@ def training_facts(config, trainer, windows, *, preset=None):
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "steps": lines[-1]["step"] if lines else 0,
         "tokens": last["tokens"],
-        "tokens_of_corpus": windows.total * windows.length,
+        "tokens_of_corpus": trainer.data.tokens_of_corpus,
         "minutes": round(last["seconds"] / 60, 1),
         "hardware": hardware(trainer.world),
-        "window": config.window,
-        "batch_size": config.batch_size * config.settings.accumulation,
+        "batch": str(trainer.data),
+        "accumulation": config.settings.accumulation,
         "dropout": config.transformer.dropout,
         "settings": {name: asdict(config.settings)[name] for name in SETTINGS} | {"bf16": trainer.bf16},
         "train_loss": last["loss"],
@@ -58,19 +57,17 @@ def hardware(world=1):
     return f"{_NUMBERS.get(cores, cores)} CPU core{'s' * (cores > 1)}"
 
 
-def corpus_facts(config, data):
+def corpus_facts(corpora, data):
     """Return a dict a corpus: name, split, weight, and what a MANIFEST.json beside it says of licence and origin.
 
     Args:
-        config: TextGenerationConfig.
+        corpora: list of (file, split, weight).
         data: folder of the corpora.
     """
     manifest = Path(data) / "MANIFEST.json"
     known = {row["file"]: row for row in read_json(manifest)} if manifest.exists() else {}
-    files = [(name, "train", weight) for name, weight in config.train]
-    files += [(config.valid, "valid", 1)] if config.valid else []
     facts = []
-    for file, split, weight in files:
+    for file, split, weight in corpora:
         row, name = known.get(file, {}), Path(file).name if Path(file).is_absolute() else file
         about = {key: row[key] for key in ("licence", "note", "origin", "examples") if key in row}
         if "bytes_uncompressed" in row:

@@ -1,0 +1,60 @@
+"""What every ``python -m bigmodel train <task>`` has in common: its options, and the frame of a run."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+
+def add_arguments(parser, presets):
+    """Add the options that every task's training has.
+
+    Args:
+        parser: argparse.ArgumentParser.
+        presets: names; the first is the default.
+    """
+    parser.add_argument("--preset", default=next(iter(presets)), help=f"one of {', '.join(presets)}")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    parser.add_argument("--name", help="name of your model; default: the preset's")
+    parser.add_argument("--out", type=Path, help="folder of the run; default: runs/<name>")
+    parser.add_argument("--init-from", type=Path, help="model folder to begin with: its weights, shape and tokenizer")
+    parser.add_argument("--learning-rate", type=float, help="peak; a third of the preset's suits --init-from")
+    parser.add_argument("--seed", type=int, help="of fresh weights and of the order of the data")
+    parser.add_argument("--minutes", type=float, help="train so long")
+    parser.add_argument("--steps", type=int, help="train so many steps")
+    parser.add_argument("--no-compile", action="store_true", help="start at once, run slower")
+
+
+def changed(config, arguments):
+    """Return a preset's configuration with the command line's changes to its name and settings."""
+    if arguments.name:
+        config = dataclasses.replace(config, name=arguments.name, title=arguments.name, description="")
+    limits = {"max_minutes": arguments.minutes, "max_steps": arguments.steps}
+    changes = limits if limits != {"max_minutes": None, "max_steps": None} else {}
+    for name in ("learning_rate", "seed"):
+        if getattr(arguments, name) is not None:
+            changes[name] = getattr(arguments, name)
+    if arguments.no_compile:
+        changes["compile"] = False
+    return dataclasses.replace(config, settings=dataclasses.replace(config.settings, **changes))
+
+
+def own_corpus(name):
+    """Return a corpus of the command line as configurations name it: an absolute path, or a Hub dataset id."""
+    return str(Path(name).absolute()) if Path(name).exists() or name.count("/") != 1 else name
+
+
+def run(train, config, task, arguments):
+    """Train, or go on from the run's checkpoint, and say where the weights are.
+
+    Args:
+        train: the task's function of (config, data, folder, preset_name), which returns the last validation's dict.
+        config: what it trains.
+        task: id of the task.
+        arguments: of the command line.
+    """
+    folder = arguments.out or Path("runs") / (arguments.name or arguments.preset)
+    result = train(config, arguments.data, folder, preset_name=arguments.preset)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(", ".join(f"{name} {value:.4f}" for name, value in result.items()))
+        print(f"weights in {folder / 'model'}; next: python -m bigmodel export {task} --model {folder / 'model'}")
+    return 0

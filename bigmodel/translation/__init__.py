@@ -1,0 +1,1 @@
+"""Translation between pairs of languages: an encoder-decoder, top to bottom."""

@@ -1,0 +1,92 @@
+"""Beam search over hypotheses that a model continues step by step; pure numpy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_NEVER = -1e9
+_DONE_SHARE = 0.25  # sentences that have ended leave the batch when they are so many: leaving costs a copy of the rest
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished translation.
+
+    Attributes:
+        ids: its tokens, the end left out.
+        log_prob: summed, in nats, the end included.
+        score: log_prob / length ** length_penalty, with the end counted.
+    """
+
+    ids: list
+    log_prob: float
+    score: float
+
+
+def beam_search(hypotheses, *, end, limits, length_penalty=1.0, early_stopping=False, banned=None):
+    """Return the best translations of each sentence, best first, as many as there are beams.
+
+    At each step the 2 x beams likeliest continuations of all hypotheses of a sentence are taken; those among the first
+    ``beams`` that end are finished, the best that do not end go on. A sentence is done when ``beams`` are finished and
+    none that goes on could still be better at its present length.
+
+    Args:
+        hypotheses: with num_beams, mask (sentences, source), step(tokens, parents, num_candidates), keep(rows); see
+            decoding.Hypotheses.
+        end: id that begins and ends a translation.
+        limits: (sentences,) longest translation, in tokens with the end.
+        length_penalty: exponent of the length by which a log-probability is divided; above 0 favours longer ones.
+        early_stopping: a sentence is done as soon as ``beams`` are finished.
+        banned: (sentences, vocab_size) or (vocab_size,) bool, tokens that never come; None for none.
+
+    Returns:
+        list of lists of Hypothesis.
+
+    Source: transformers, GenerationMixin._beam_search, whose results these are.
+    """
+    beams, count = hypotheses.num_beams, len(hypotheses.mask)
+    found, limits = [[] for _ in range(count)], np.asarray(limits)
+    rows, alive, length = np.arange(count), np.ones(count, bool), 0
+    tokens = np.full((count, beams), end, np.int64)
+    parents = np.tile(np.arange(beams), (count, 1))
+    scores = np.tile(np.where(np.arange(beams) == 0, 0.0, _NEVER), (count, 1))
+    texts = np.zeros((count, beams, 0), np.int64)
+    while True:
+        length += 1
+        total, origins, ids = _continuations(hypotheses, tokens, parents, scores, banned, rows)
+        at_limit = length >= limits[rows]
+        ends = (ids == end) | at_limit[:, None]
+        for row, place in np.argwhere(ends[:, :beams] & (total[:, :beams] > _NEVER / 2) & alive[:, None]):
+            text, last = texts[row, origins[row, place]].tolist(), int(ids[row, place])
+            text += [last] if last != end else []
+            log_prob = float(total[row, place])
+            finished = [*found[rows[row]], Hypothesis(text, log_prob, log_prob / length**length_penalty)]
+            found[rows[row]] = sorted(finished, key=lambda h: -h.score)[:beams]
+        going = np.argsort(ends, axis=1, kind="stable")[:, :beams]
+        scores, tokens, parents = (np.take_along_axis(values, going, 1) for values in (total, ids, origins))
+        texts = np.concatenate([np.take_along_axis(texts, parents[..., None], 1), tokens[..., None]], axis=2)
+        hope = scores[:, 0] / length**length_penalty
+        for row in np.flatnonzero(alive):
+            kept = found[rows[row]]
+            full = len(kept) == beams
+            alive[row] = not (at_limit[row] or (full and (early_stopping or hope[row] <= kept[-1].score)))
+        if not alive.any():
+            return found
+        if alive.mean() <= 1 - _DONE_SHARE:
+            hypotheses.keep(rest := np.flatnonzero(alive))
+            rows, alive, scores, tokens, parents, texts = (
+                values[rest] for values in (rows, alive, scores, tokens, parents, texts)
+            )
+
+
+def _continuations(hypotheses, tokens, parents, scores, banned, rows):
+    """Return the 2 x beams best continuations of each sentence: log-probabilities, parents, ids, best first."""
+    count = 2 * hypotheses.num_beams
+    log_probs, ids = hypotheses.step(tokens, parents, count)
+    total = scores[:, :, None] + log_probs
+    if banned is not None:
+        total = np.where(banned[ids] if banned.ndim == 1 else banned[rows[:, None, None], ids], _NEVER, total)
+    width = ids.shape[-1]  # fewer than asked for where the vocabulary is smaller
+    total, ids = total.reshape(len(tokens), -1), ids.reshape(len(tokens), -1)
+    best = np.argsort(-total, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(total, best, 1), best // width, np.take_along_axis(ids, best, 1)

@@ -1,0 +1,164 @@
+"""Presets: functions that return a whole configuration. Each says its command, its duration and what to expect."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigmodel.config import TransformerConfig
+from bigmodel.errors import ConfigError
+from bigmodel.training.settings import TrainingSettings
+
+LANGUAGES = {"en": "English", "de": "German", "zh": "Chinese", "lzh": "Classical Chinese"}
+
+
+@dataclass(frozen=True)
+class PairCorpus:
+    """A file of sentence pairs.
+
+    Attributes:
+        file: two columns; lies in the data folder.
+        languages: codes of its columns.
+        weight: how often an epoch reads it; a fraction reads a new random part each time.
+    """
+
+    file: str
+    languages: tuple[str, str]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class TranslationConfig:
+    """Everything that a translator is made from.
+
+    Attributes:
+        name: of the model and its folder.
+        title, description: for the page and the card.
+        directions: (source, target) codes that it translates.
+        train, valid: corpora, read in every direction that fits their languages.
+        transformer: the encoder's shape; vocab_size is the largest that the tokenizer may have.
+        decoder_layers: the decoder's; else it is shaped as the encoder.
+        batch_tokens: positions of a batch, source and target with their padding.
+        max_length: longer sentences, in tokens, are left out of training.
+        label_smoothing: share of a label that is spread over the vocabulary.
+        settings: TrainingSettings.
+        init_from: model folder whose weights, shape and tokenizer the training begins with; None for fresh ones.
+    """
+
+    name: str
+    title: str
+    description: str
+    directions: tuple[tuple[str, str], ...]
+    train: tuple[PairCorpus, ...]
+    valid: tuple[PairCorpus, ...]
+    transformer: TransformerConfig
+    decoder_layers: int
+    batch_tokens: int
+    max_length: int
+    label_smoothing: float
+    settings: TrainingSettings
+    init_from: Path | None = None
+
+
+def _shape(vocab_size, hidden_size, layers, intermediate_size, *, dropout):
+    return TransformerConfig(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        intermediate_size=intermediate_size,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden_size // 64,
+        num_key_value_heads=hidden_size // 64,
+        head_dim=64,
+        max_position_embeddings=256,
+        dropout=dropout,
+        qk_norm=False,
+        relative_attention_num_buckets=32,
+    )
+
+
+def _both_ways(*languages):
+    return (languages, languages[::-1])
+
+
+_EN_DE = {
+    "name": "en-de",
+    "title": "English ↔ German",
+    "description": "Translates short descriptions of what can be seen, between English and German.",
+    "directions": _both_ways("en", "de"),
+    "train": (PairCorpus("en-de.multi30k.train.tsv.zst", ("en", "de")),),
+    "valid": (PairCorpus("en-de.multi30k.val.tsv.xz", ("en", "de")),),
+}
+
+_EN_ZH = {
+    "name": "en-zh",
+    "title": "English ↔ Chinese",
+    "description": "Translates captions, everyday sentences and software documentation between English and Chinese.",
+    "directions": _both_ways("en", "zh"),
+    "train": (
+        PairCorpus("en-zh.tatoeba.train.tsv.xz", ("en", "zh"), 3),
+        PairCorpus("en-zh.3am.train.tsv.zst", ("en", "zh"), 3),
+        PairCorpus("en-zh.docs.train.tsv.zst", ("en", "zh"), 0.3),
+        PairCorpus("en-zh.bible.train.tsv.zst", ("en", "zh"), 0.1),
+    ),
+    "valid": (PairCorpus("en-zh.3am.val.tsv.xz", ("en", "zh")),),
+}
+
+_LZH_ZH = {
+    "name": "lzh-zh",
+    "title": "文言 ↔ 白话",
+    "description": "Translates classical Chinese prose into modern Chinese, and back.",
+    "directions": _both_ways("lzh", "zh"),
+    "train": (PairCorpus("lzh-zh.classical-modern.train.tsv.zst", ("lzh", "zh")),),
+    "valid": (PairCorpus("lzh-zh.classical-modern.valid.tsv.xz", ("lzh", "zh")),),
+}
+
+
+def _cpu(values, minutes, *, dropout, max_length=64):
+    return TranslationConfig(
+        **values,
+        transformer=_shape(8192, 256, 3, 512, dropout=dropout),
+        decoder_layers=3,
+        batch_tokens=4096,
+        max_length=max_length,
+        label_smoothing=0.1,
+        # not compiled: batches of many shapes would be compiled again and again
+        settings=TrainingSettings(
+            max_minutes=minutes, learning_rate=2e-3, weight_decay=0.05, ema=0.998, validate_every=500
+        ),
+    )
+
+
+def en_de():
+    """English and German on two CPU cores.
+
+    python -m bigmodel train translation --preset en-de --data DATA
+    """
+    return _cpu(_EN_DE, 45, dropout=0.2)
+
+
+def en_zh():
+    """English and Chinese on two CPU cores.
+
+    python -m bigmodel train translation --preset en-zh --data DATA
+    """
+    return _cpu(_EN_ZH, 45, dropout=0.1)
+
+
+def lzh_zh():
+    """Classical and modern Chinese on two CPU cores.
+
+    python -m bigmodel train translation --preset lzh-zh --data DATA
+    """
+    return _cpu(_LZH_ZH, 45, dropout=0.05)
+
+
+PRESETS = {"en-de": en_de, "en-zh": en_zh, "lzh-zh": lzh_zh}
+
+
+def preset(name):
+    """Return the configuration of a preset.
+
+    Raises:
+        ConfigError: there is no such preset; the message lists them.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset {name!r} is unknown; there are {', '.join(PRESETS)}")
+    return PRESETS[name]()

@@ -1,0 +1,116 @@
+"""Step by step decoding of several hypotheses of several sentences, over the two graphs of a translator."""
+
+import numpy as np
+import onnxruntime as ort
+
+from bigmodel.runtime.decoding import ELEMENT_TYPES
+
+_HIDDEN = -1e4  # what the ancestors of other hypotheses get; softmax makes it 0
+
+
+class EncoderDecoder:
+    """The sessions of a translator.
+
+    Args:
+        encoder, decoder: session.Session of the graphs that export.translation describes.
+        config: dict of config.json.
+    """
+
+    def __init__(self, encoder, decoder, config):
+        self.encoder, self.decoder, self.device = encoder.ort, decoder.ort, decoder.device
+        self.end, self.heads = config["eos_token_id"], config["num_heads"]
+        self.layers, self.head_dim = config["num_decoder_layers"], config["d_kv"]
+        types = {i.name: i.type for i in self.decoder.get_inputs()}
+        self.dtype = np.dtype(ELEMENT_TYPES[types["ancestors"]])
+        self.encoded = [o.name for o in self.encoder.get_outputs()]
+
+    def start(self, sources, num_beams):
+        """Return the Hypotheses of sentences.
+
+        Args:
+            sources: lists of token ids, direction and end included.
+            num_beams: hypotheses a sentence.
+        """
+        ids = np.full((len(sources), max(map(len, sources))), self.end, np.int64)
+        mask = np.zeros_like(ids)
+        for row, source in enumerate(sources):
+            ids[row, : len(source)], mask[row, : len(source)] = source, 1
+        binding = self.encoder.io_binding()
+        binding.bind_cpu_input("input_ids", ids)
+        binding.bind_cpu_input("attention_mask", mask)
+        for name in self.encoded:
+            binding.bind_output(name, self.device)
+        self.encoder.run_with_iobinding(binding)
+        names = [name.replace("present", "past_key_values") for name in self.encoded]
+        return Hypotheses(self, mask, dict(zip(names, binding.get_outputs(), strict=True)), num_beams)
+
+
+class Hypotheses:
+    """Hypotheses of sentences, all of one length.
+
+    Args:
+        model: EncoderDecoder.
+        mask: (sentences, source) int64, 0 at padding.
+        encoded: name -> OrtValue, the encoder's keys and values.
+        num_beams: hypotheses a sentence.
+
+    Attributes:
+        steps: tokens of each hypothesis.
+    """
+
+    def __init__(self, model, mask, encoded, num_beams):
+        self.model, self.mask, self.encoded, self.num_beams, self.steps = model, mask, encoded, num_beams, 0
+        empty = np.zeros((len(mask), model.heads, 0, model.head_dim), model.dtype)
+        names = [f"past_key_values.{i}.decoder.{part}" for i in range(model.layers) for part in ("key", "value")]
+        self.cache = {name: ort.OrtValue.ortvalue_from_numpy(empty) for name in names}
+        self.presents = [name.replace("past_key_values", "present") for name in names]
+        self._ancestors = np.zeros((len(mask), 1, num_beams, 0), model.dtype)
+        self._own = np.where(np.eye(num_beams, dtype=bool), 0, _HIDDEN).astype(model.dtype)[None, None]
+
+    def step(self, tokens, parents, num_candidates, outputs=()):
+        """Continue every hypothesis by a token.
+
+        Args:
+            tokens: (sentences, beams) int64.
+            parents: (sentences, beams) int64, the hypothesis that each continues.
+            num_candidates: so many next tokens are wanted.
+            outputs: names of further outputs of the graph that are wanted.
+
+        Returns:
+            log_probs, ids: (sentences, beams, num_candidates), the likeliest next tokens, best first; then a list of
+            the further outputs, where any were asked for.
+        """
+        beams, count = self.num_beams, len(tokens)
+        kept = self._ancestors[np.arange(count)[:, None], :, parents].transpose(0, 2, 1, 3)
+        own = np.broadcast_to(self._own, (count, 1, beams, beams))
+        self._ancestors = np.ascontiguousarray(np.concatenate([kept, own], axis=-1))
+        self.steps += 1
+        inputs = {
+            "input_ids": np.ascontiguousarray(tokens),
+            "ancestors": self._ancestors,
+            "distances": np.arange(self.steps - 1, -1, -1).repeat(beams),
+            "attention_mask": self.mask,
+            "num_candidates": np.array([num_candidates]),
+        }
+        binding = self.model.decoder.io_binding()
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, array)
+        for name, value in (*self.cache.items(), *self.encoded.items()):
+            binding.bind_ortvalue_input(name, value)
+        for name in ("top_log_probs", "top_ids", *outputs):
+            binding.bind_output(name, "cpu")
+        for name in self.presents:
+            binding.bind_output(name, self.model.device)
+        self.model.decoder.run_with_iobinding(binding)
+        log_probs, ids, *rest = binding.get_outputs()
+        further, presents = rest[: len(outputs)], rest[len(outputs) :]
+        self.cache = dict(zip(self.cache, presents, strict=True))
+        found = log_probs.numpy(), ids.numpy()
+        return (*found, [value.numpy() for value in further]) if outputs else found
+
+    def keep(self, rows):
+        """Go on with these sentences alone."""
+        self.mask, self._ancestors = self.mask[rows], self._ancestors[rows]
+        for values in (self.cache, self.encoded):
+            for name, value in values.items():
+                values[name] = ort.OrtValue.ortvalue_from_numpy(value.numpy()[rows], self.model.device)

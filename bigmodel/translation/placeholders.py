@@ -1,0 +1,94 @@
+"""What no translation may change: numbers, addresses, code and emoji travel as marks and come back as they were."""
+
+import re
+from collections import Counter
+
+COUNT = 10
+# in a text a mark is a private-use character, in a tokenizer a special token
+MARKS = [chr(0xE000 + i) for i in range(COUNT)]
+TOKENS = [f"<|{i}|>" for i in range(COUNT)]
+_MARK = re.compile(f"([{MARKS[0]}-{MARKS[-1]}])")
+_EMOJI = r"[\U0001F1E6-\U0001F1FF\U0001F300-\U0001FAFF\u2600-\u27BF\u2B00-\u2BFF][\uFE0F\u20E3\U0001F3FB-\U0001F3FF]*"
+_FIXED = re.compile(
+    r"`[^`\n]+`"  # code
+    r"|(?:https?://|www\.)[^\s<>\"'，。；、（）《》]*[^\s<>\"'，。；、（）《》.,;:!?)]"
+    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # e-mail
+    rf"|{_EMOJI}(?:\u200D?{_EMOJI})*"
+    r"|\d+(?:[.,:/-]\d+)*%?"
+)
+
+
+def protect(text):
+    """Replace what must not change by marks.
+
+    Args:
+        text: a sentence.
+
+    Returns:
+        text with a mark for each of the first ``COUNT`` things, and the list of these.
+    """
+    kept = []
+
+    def replace(match):
+        if len(kept) == COUNT:
+            return match[0]
+        kept.append(match[0])
+        return MARKS[len(kept) - 1]
+
+    return _FIXED.sub(replace, _MARK.sub("", text)), kept
+
+
+def restore(text, kept):
+    """Put back what ``protect`` took out; None where a mark is missing, doubled or was never there."""
+    if Counter(_MARK.findall(text)) != Counter(MARKS[: len(kept)]):
+        return None
+    return fill(text, kept)
+
+
+def fill(text, kept):
+    """Replace the marks of a text by what ``protect`` kept, wherever they stand."""
+    return _MARK.sub(lambda match: kept[MARKS.index(match[0])], text)
+
+
+def mark(text, kept):
+    """Replace the first of each thing that ``protect`` kept, in another text, by its mark."""
+    for sign, thing in zip(MARKS, kept, strict=False):
+        text = text.replace(thing, sign, 1)
+    return text
+
+
+def parts(text):
+    """Return what a text with marks is made of: marks, and what lies between them."""
+    return [part for part in _MARK.split(text) if part]
+
+
+def protect_pair(source, target):
+    """Replace what stands alike in a sentence and its translation by the same marks; returns both."""
+    source, kept = protect(source)
+    target = _MARK.sub("", target)
+    found = []
+    for mark, thing in zip(MARKS, kept, strict=False):
+        edge = r"(?<![\d.,]){}(?![\d])" if thing[0].isdigit() else "{}"
+        target, count = re.subn(edge.format(re.escape(thing)), mark, target, count=1)
+        if count:
+            found.append(mark)
+        else:
+            source = source.replace(mark, thing)
+    for new, old in zip(MARKS, found, strict=False):  # numbered from 0 again
+        source, target = source.replace(old, new), target.replace(old, new)
+    return source, target
+
+
+def encode(text, encode_plain, mark_ids):
+    """Return the ids of a text with marks.
+
+    Args:
+        text: what ``protect`` gave.
+        encode_plain: function of a text without marks that returns a list of ids.
+        mark_ids: the ids of TOKENS.
+    """
+    ids = []
+    for i, part in enumerate(_MARK.split(text)):
+        if part:
+            ids += [mark_ids[MARKS.index(part)]] if i % 2 else encode_plain(part)
+    return ids

@@ -1,0 +1,299 @@
+"""Translating with an exported model: sentences, batches, beams, and what must not change."""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby, islice
+
+import numpy as np
+
+from bigmodel.errors import InputError, ModelFolderError
+from bigmodel.runtime.artifacts import ModelFolder
+from bigmodel.runtime.session import create_session
+from bigmodel.runtime.tokenizer import Tokenizer
+from bigmodel.translation import placeholders
+from bigmodel.translation.beam_search import beam_search
+from bigmodel.translation.decoding import EncoderDecoder
+from bigmodel.translation.segmentation import join, split
+
+BATCH = 16  # sentences decoded together; more gain little, and are longer on their way
+MAX_BEAMS = 10
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One translation of a sentence.
+
+    Attributes:
+        text: the translation.
+        log_prob: of its tokens and its end, summed, in nats.
+        score: the probability of a token of it, their geometric mean, in (0, 1].
+    """
+
+    text: str
+    log_prob: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Translation:
+    """The translation of a text.
+
+    Attributes:
+        text: the whole, with its paragraphs, blank lines and list marks; "…" for sentences that are still to come.
+        source, target: codes.
+        sentences: the source's sentences.
+        alternatives: a list of Alternative a sentence, best first; the first ones make ``text``. Empty where it is
+            still to come.
+    """
+
+    text: str
+    source: str
+    target: str
+    sentences: list
+    alternatives: list
+
+
+class Translator:
+    """A translator of sentences in the directions that its model knows. Safe to use from several threads.
+
+    Args:
+        folder: ModelFolder.
+        encoder, decoder: session.Session of its graphs.
+
+    Attributes:
+        directions: tuple of (source, target) codes.
+        provider: what it runs on: "cpu", "cuda" or "tensorrt".
+    """
+
+    def __init__(self, folder, encoder, decoder):
+        self.folder, self.provider, self.threads = folder, decoder.provider, decoder.threads
+        self.model = EncoderDecoder(encoder, decoder, folder.config)
+        self.tokenizer = Tokenizer(folder.file("tokenizer.json"))
+        self.tokenizer.raw.encode_special_tokens = True  # a visitor's "<|en-de|>" is text
+        directions = folder.card.get("directions", [])
+        self.directions = tuple(tuple(d.split("-")) for d in directions)
+        vocabulary = self.tokenizer.vocabulary
+        try:
+            self._direction_ids = {d: vocabulary[f"<|{'-'.join(d)}|>"] for d in self.directions}
+            self._mark_ids = [vocabulary[token] for token in placeholders.TOKENS]
+        except KeyError as error:
+            raise ModelFolderError(f"{folder.path / 'tokenizer.json'} lacks {error.args[0]}") from error
+        self.longest = folder.config["n_positions"] - 1
+        self.defaults = {name: folder.generation_config.get(name, 1) for name in ("num_beams", "length_penalty")}
+        self._banned = np.ones(folder.config["vocab_size"], bool)  # but for what spells a text, and the end
+        self._banned[[i for i in vocabulary.values() if i not in self.tokenizer.special]] = False
+        self._banned[self.model.end] = False
+
+    @classmethod
+    def from_pretrained(cls, folder_or_hub_id, *, providers=None, threads=None):
+        """Open a model folder, or a model of the Hub.
+
+        Args:
+            folder_or_hub_id: a path, or "user/name" with an optional "@commit".
+            providers, threads: see create_session.
+
+        Raises:
+            ModelFolderError: names the file that is missing, altered or refused.
+            ProviderError: none of the providers can be had.
+        """
+        folder = ModelFolder.open(folder_or_hub_id)
+        stacks = (folder.graphs(f"{stack}_model") for stack in ("encoder", "decoder"))
+        return cls(folder, *(create_session(graphs, providers, threads) for graphs in stacks))
+
+    def detect(self, text):
+        """Return (code, probability) of the languages that a text may be in, best first; see detection."""
+        return _detector().detect(text)
+
+    def translate(self, texts, *, source="auto", target=None, num_beams=None, num_alternatives=1, **search):
+        """Translate texts.
+
+        Args:
+            texts: a string, or a list of them.
+            source: a code, or "auto" to detect it in each text.
+            target: a code; None takes the first that fits the source.
+            num_beams: hypotheses a sentence; 1 is greedy; None is the model's own.
+            num_alternatives: translations of each sentence, at most num_beams.
+            search: length_penalty and early_stopping of beam_search.
+
+        Returns:
+            A Translation, or a list of them.
+
+        Raises:
+            InputError: names the field that is wrong.
+        """
+        alone = isinstance(texts, str)
+        options = {"source": source, "target": target, "num_beams": num_beams, "num_alternatives": num_alternatives}
+        *_, (_, _, translations) = self.stream([texts] if alone else texts, **options, **search)
+        return translations[0] if alone else translations
+
+    def stream(self, texts, *, source="auto", target=None, num_beams=None, num_alternatives=1, **search):
+        """Translate texts batch by batch; closing the generator stops the work after the batch.
+
+        Args:
+            texts: list of strings; the rest as in ``translate``.
+
+        Yields:
+            (sentences done, sentences in all, list of Translation) after each batch, and once before the first.
+        """
+        num_beams = _number("num_beams", num_beams or self.defaults["num_beams"], MAX_BEAMS)
+        num_alternatives = _number("num_alternatives", num_alternatives, MAX_BEAMS)
+        num_beams = max(num_beams, num_alternatives)
+        search = {"length_penalty": self.defaults["length_penalty"], "early_stopping": num_beams == 1, **search}
+        jobs = [_Job(text, *self.direction(text, source, target)) for text in texts]
+        waiting = [(job, i) for job in jobs for i in range(len(job.sentences))]
+        total = len(waiting)
+        yield 0, total, [job.translation() for job in jobs]
+        done = 0
+        for batch in _batches(waiting):
+            sentences, directions = [job.sentences[i] for job, i in batch], [job.direction for job, _ in batch]
+            found = self._sentences(sentences, directions, num_beams, search)
+            for (job, i), alternatives in zip(batch, found, strict=True):
+                job.alternatives[i] = alternatives[:num_alternatives]
+            done += len(batch)
+            yield done, total, [job.translation() for job in jobs]
+
+    def direction(self, text, source="auto", target=None):
+        """Return the (source, target) in which a text is to be translated.
+
+        Raises:
+            InputError: the model does not translate so.
+        """
+        sources = list(dict.fromkeys(s for s, _ in self.directions))
+        if source == "auto":
+            known = [code for code, _ in self.detect(text) if code in sources]
+            source = next(iter(known), sources[0])
+        if source not in sources:
+            raise InputError("source", f"{source!r} is not known to this model; it reads {', '.join(sources)}")
+        targets = [t for s, t in self.directions if s == source]
+        target = targets[0] if target is None else target
+        if target == source:
+            raise InputError("target", f"is the language of the text, {source!r}; choose another")
+        if target not in targets:
+            raise InputError("target", f"{target!r} is not known to this model; from {source} to {', '.join(targets)}")
+        return source, target
+
+    def attention(self, sentence, translation, direction):
+        """Say where the decoder looked: the cross-attention of its layers and heads, averaged.
+
+        Args:
+            sentence, translation: texts of at most some 200 tokens.
+            direction: (source, target) codes.
+
+        Returns:
+            source tokens, target tokens (lists of str) and weights (target, source) float32, whose rows sum to 1.
+        """
+        marked, kept = placeholders.protect(sentence)
+        source = self._encode(marked, direction)[: self.longest]
+        target = self._encode(placeholders.mark(translation, kept), direction)[1:][: self.longest]
+        hypotheses = self.model.start([source], 1)
+        names = [f"cross_query.{layer}" for layer in range(self.model.layers)]
+        weights, token = [], self.model.end
+        for following in target:
+            *_, queries = hypotheses.step(np.array([[token]]), np.zeros((1, 1), np.int64), 1, names)
+            weights.append(np.mean([self._looked(hypotheses, i, q) for i, q in enumerate(queries)], axis=0))
+            token = following
+        spell = lambda ids: [self._spell(i, kept) for i in ids]  # noqa: E731
+        weights = np.stack(weights)[:-1, 1:-1]  # neither the direction nor the ends
+        weights /= weights.sum(1, keepdims=True)
+        return spell(source[1:-1]), spell(target[:-1]), weights.astype(np.float32)
+
+    def _looked(self, hypotheses, layer, query):
+        """Return the mean over heads of a layer's attention (source,) for one query (1, 1, width)."""
+        keys = hypotheses.encoded[f"past_key_values.{layer}.encoder.key"].numpy()[0].astype(np.float32)
+        scores = np.einsum("hsd,hd->hs", keys, query.reshape(len(keys), -1).astype(np.float32))
+        scores = np.exp(scores - scores.max(-1, keepdims=True))
+        return (scores / scores.sum(-1, keepdims=True)).mean(0)
+
+    def _sentences(self, sentences, directions, num_beams, search):
+        """Return the alternatives of sentences, decoded in one batch."""
+        marked, kept = zip(*map(placeholders.protect, sentences), strict=True)
+        sources = [self._encode(text, d) for text, d in zip(marked, directions, strict=True)]
+        fitting = [i for i, source in enumerate(sources) if len(source) <= self.longest]
+        results = [None] * len(sentences)
+        if fitting:
+            hypotheses = self.model.start([sources[i] for i in fitting], num_beams)
+            banned = np.tile(self._banned, (len(fitting), 1))
+            for row, i in enumerate(fitting):
+                banned[row, self._mark_ids[: len(kept[i])]] = False
+            limits = [min(2 * len(sources[i]) + 10, self.longest) for i in fitting]
+            found = beam_search(hypotheses, end=self.model.end, limits=limits, banned=banned, **search)
+            for i, translations in zip(fitting, found, strict=True):
+                texts = [(placeholders.restore(self._decode(h.ids), kept[i]), h) for h in translations]
+                results[i] = [_alternative(text, h) for text, h in texts if text is not None]
+        for i, alternatives in enumerate(results):
+            if not alternatives:
+                results[i] = [self._in_parts(marked[i], kept[i], directions[i], num_beams, search)]
+        return results
+
+    def _in_parts(self, marked, kept, direction, num_beams, search):
+        """Translate what lies between marks by itself, or each half of what is too long; nothing is lost."""
+        parts = placeholders.parts(marked)
+        if len(parts) == 1:
+            middle = marked.rfind(" ", 1, len(marked) // 2 + 1) if " " in marked[1:] else len(marked) // 2
+            parts = [marked[:middle], marked[middle:]]
+        wordy = [i for i, part in enumerate(parts) if any(map(str.isalpha, part))]
+        stripped = [parts[i].strip() for i in wordy]
+        found = self._sentences(stripped, [direction] * len(wordy), num_beams, search) if wordy else []
+        for i, old, (best, *_) in zip(wordy, stripped, found, strict=True):
+            parts[i] = parts[i].replace(old, best.text)
+        score = min((best.score for best, *_ in found), default=1.0)
+        return Alternative(placeholders.fill("".join(parts), kept), sum(best.log_prob for best, *_ in found), score)
+
+    def _encode(self, text, direction):
+        ids = placeholders.encode(text, self.tokenizer.encode, self._mark_ids)
+        return [self._direction_ids[direction], *ids, self.model.end]
+
+    def _decode(self, ids):
+        marks = dict(zip(self._mark_ids, placeholders.MARKS, strict=True))
+        runs = groupby(ids, marks.get)
+        return "".join(sign * len(list(run)) if sign else self.tokenizer.decode(run) for sign, run in runs).strip()
+
+    def _spell(self, i, kept):
+        """Return a token as a reader should see it."""
+        if i in self._mark_ids:
+            return placeholders.fill(placeholders.MARKS[self._mark_ids.index(i)], kept)
+        return self.tokenizer.token_text(i)
+
+
+class _Job:
+    """A text on its way."""
+
+    def __init__(self, text, source, target):
+        self.direction = source, target
+        self.segments = split(text, source)
+        self.sentences = [segment.text for segment in self.segments if segment.translate]
+        self.alternatives = [[] for _ in self.sentences]
+
+    def translation(self):
+        """Return the Translation so far."""
+        texts = [found[0].text if found else "…" for found in self.alternatives]
+        text = join(self.segments, texts, *self.direction)
+        return Translation(text, *self.direction, self.sentences, [list(found) for found in self.alternatives])
+
+
+def _batches(waiting):
+    """Yield batches of sentences of similar lengths, earlier ones earlier."""
+    waiting = iter(waiting)
+    while window := list(islice(waiting, 8 * BATCH)):
+        window.sort(key=lambda item: len(item[0].sentences[item[1]]))
+        for start in range(0, len(window), BATCH):
+            yield window[start : start + BATCH]
+
+
+def _alternative(text, hypothesis):
+    score = math.exp(hypothesis.log_prob / (len(hypothesis.ids) + 1))
+    return Alternative(text, hypothesis.log_prob, score)
+
+
+def _number(name, value, high):
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
+        raise InputError(name, f"{str(value)[:40]!r}; give a whole number from 1 to {high}")
+    return value
+
+
+@cache
+def _detector():
+    from bigmodel.translation.detection import LanguageDetector  # its table is needed for "auto" only
+
+    return LanguageDetector.load()

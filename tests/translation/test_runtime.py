@@ -1,0 +1,134 @@
+"""The translator on its exported graphs: against transformers, alone and in a batch, and what must not change."""
+
+import numpy as np
+import pytest
+import torch
+
+from bigmodel.errors import InputError
+from bigmodel.translation.beam_search import beam_search
+from bigmodel.translation.runtime import Translator
+
+SENTENCES = [
+    "A man rides a red bike.",
+    "Two dogs play.",
+    "She is here",
+    "snow",
+    "in the red snow a man plays with apples",
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def exact(exact_folder):
+    return Translator.from_pretrained(exact_folder)
+
+
+@pytest.fixture(scope="module")
+def quantized(quantized_folder):
+    return Translator.from_pretrained(quantized_folder)
+
+
+def search(translator, sources, beams, limit, **options):
+    options = {"early_stopping": beams == 1, **options}
+    hypotheses = translator.model.start(sources, beams)
+    return beam_search(hypotheses, end=translator.model.end, limits=[limit] * len(sources), **options)
+
+
+@pytest.mark.parametrize("beams", [1, 2, 5])
+@pytest.mark.parametrize("length_penalty", [1.0, 0.3])
+def test_equals_transformers(exact, exact_folder, beams, length_penalty):
+    from transformers import T5ForConditionalGeneration
+
+    stock = T5ForConditionalGeneration.from_pretrained(exact_folder, dtype=torch.float32).eval()
+    sources = [exact._encode(text, ("en", "de")) for text in SENTENCES]
+    ours = search(exact, sources, beams, 30, length_penalty=length_penalty)
+    options = {"num_beams": beams, "length_penalty": length_penalty, "do_sample": False, "max_new_tokens": 30}
+    for source, found in zip(sources, ours, strict=True):
+        theirs = stock.generate(torch.tensor([source]), num_return_sequences=beams, **options)
+        assert [h.ids for h in found] == [[i for i in row[1:].tolist() if i != 0] for row in theirs]
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_alone_as_in_a_batch(quantized, beams):
+    together = quantized.translate(SENTENCES, source="en", num_beams=beams)
+    alone = [quantized.translate(text, source="en", num_beams=beams) for text in SENTENCES]
+    assert [t.text for t in together] == [t.text for t in alone] and len({t.text for t in alone}) > 1
+    log_probs = [[t.alternatives[0][0].log_prob for t in texts] for texts in (together, alone)]
+    assert log_probs[0] == pytest.approx(log_probs[1], abs=1e-4)
+
+
+def test_layout_is_kept_and_results_come_batch_by_batch(quantized):
+    text = "# Dogs\n\n- Two dogs play. She is here.\n\n" + "snow\n" * 40
+    progress = list(quantized.stream([text, "A man."], source="en", num_beams=1))
+    done, total, (first, second) = progress[-1]
+    assert done == total == 44 and len(progress) > 2
+    assert [d for d, *_ in progress] == sorted(d for d, *_ in progress) and progress[0][2][0].text.count("…") == 43
+    lines = first.text.split("\n")
+    assert lines[0].startswith("# ") and lines[1] == lines[3] == "" and lines[2].startswith("- ")
+    assert first.text.count("\n") == text.count("\n") and "…" not in first.text
+    assert first.sentences[0] == "Dogs" and len(first.alternatives) == 43 and second.sentences == ["A man."]
+
+
+FIXED = ["12", "3.50", "https://example.org/a?b=1", "me@example.org", "`x = 1`", "🦊", "👩‍🚀"]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_numbers_addresses_code_and_emoji_come_through(quantized, beams):
+    for thing in FIXED:
+        assert (
+            quantized.translate(f"A man has {thing} in the snow.", source="en", num_beams=beams).text.count(thing) == 1
+        )
+    text = " dogs ".join(f"{i}{i}" for i in range(1, 15))  # more than there are marks
+    found = quantized.translate(text, source="en", num_beams=beams).text
+    assert all(f"{i}{i}" in found for i in range(1, 11))
+
+
+def test_nothing_of_a_long_sentence_is_lost_and_no_token_is_smuggled_in(quantized):
+    found = quantized.translate("鑫" * 200, source="en", num_beams=1)  # three tokens each, without a stop
+    assert found.text
+    plain = quantized._encode("<|de-en|><|endoftext|>\ue000", ("en", "de"))
+    assert plain[0] == quantized._direction_ids["en", "de"] and quantized.model.end not in plain[1:-1]
+
+
+def test_alternatives_come_with_scores(quantized):
+    found = quantized.translate("Two dogs play in the snow.", source="en", target="de", num_alternatives=3)
+    (alternatives,) = found.alternatives
+    assert len({a.text for a in alternatives}) > 1 and found.text == alternatives[0].text
+    assert all(0 < a.score <= 1 and a.log_prob < 0 for a in alternatives)
+
+
+def test_attention_says_where_it_looked(exact):
+    sentence = "Two dogs play 12 times."
+    translation = exact.translate(sentence, source="en").text
+    sources, targets, weights = exact.attention(sentence, translation, ("en", "de"))
+    assert "".join(sources) == sentence and "12" in sources
+    assert weights.shape == (len(targets), len(sources))
+    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("field", "arguments"),
+    [
+        ("source", {"source": "fr"}),
+        ("target", {"source": "en", "target": "en"}),
+        ("target", {"source": "en", "target": "zh"}),
+        ("num_beams", {"num_beams": 11}),
+        ("num_beams", {"num_beams": True}),
+        ("num_alternatives", {"num_alternatives": 0}),
+    ],
+)
+def test_what_cannot_be_done_is_said(quantized, field, arguments):
+    with pytest.raises(InputError, match=field):
+        quantized.translate("dogs", **{"source": "en", **arguments})
+
+
+def test_an_empty_text_and_one_without_words(quantized):
+    assert quantized.translate("", source="en").text == ""
+    assert quantized.translate("12 + 3 = 15 🦊\n", source="en").text == "12 + 3 = 15 🦊\n"
