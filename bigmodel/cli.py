@@ -28,6 +28,7 @@ COMMANDS = {
         {
             "training": "bigmodel.training.benchmark",
             "text_generation": "bigmodel.text_generation.benchmark",
+            "translation": "bigmodel.translation.benchmark",
             "startup": "bigmodel.ui.benchmark",
         },
     ),

@@ -23,4 +23,10 @@ class Task:
         return import_module(f"{self.package}.{name}")
 
 
-TASKS = {task.id: task for task in (Task(id="text_generation", title="Text", package="bigmodel.text_generation"),)}
+TASKS = {
+    task.id: task
+    for task in (
+        Task(id="text_generation", title="Text", package="bigmodel.text_generation"),
+        Task(id="translation", title="Translate", package="bigmodel.translation"),
+    )
+}

@@ -1,6 +1,4 @@
-"""The words of a model card; its figures come from metrics.json."""
-
-START = "<|endoftext|>"
+"""The words that every model card uses, and how figures are written in it."""
 
 # in the order of the table's columns
 ENGINES = {
@@ -10,98 +8,32 @@ ENGINES = {
     "torch": "PyTorch, fp32",
 }
 
-FIGURES = {
-    "bits_per_byte": "bits per byte",
-    "nats_per_character": "negative log-likelihood a character",
-    "unknown_characters": "characters that the vocabulary lacks",
-    "form_share": "poems with the number and length of lines that was asked for",
-    "rhyme_rate": "poems whose even lines all rhyme",
-    "rhyme_rate_of_real_poems": "held-out real poems whose even lines all rhyme",
-    "rhyme_rate_by_chance": "the same poems after their even lines were shuffled",
-    "rhyme_ratio": "rhyme rate as a share of the real poems'",
-    "repeated_lines": "lines that repeat a line of the same poem",
-    "lines_in_training_set": "lines that stand in the training set",
-    "lines_of_real_poems_in_training_set": "lines of held-out real poems that stand in the training set",
-    "copied_runs": "runs of eight words that stand in the training set",
-    "copied_runs_of_held_out_text": "runs of eight words of the held-out text that stand in the training set",
-}
-
-EXPLANATIONS = {
-    "bits_per_byte": "Bits per byte: every byte of the text as it is in the file, line ends included; each token is "
-    "predicted with at least half of the context before it, or all of its document.",
-    "nats_per_character": "Negative log-likelihood: natural logarithm; a character that the vocabulary lacks "
-    "counts as the unknown token.",
-    "rhyme_rate": "Rhyme: the last characters of all even lines share a rhyme of 中华新韵 (支 and 齐 taken "
-    "together), medials and tones aside, by any of their modern readings. Poems are asked for in 五绝, 七绝, 五律 "
-    "and 七律, equally many of each, with kinds, authors and titles of held-out poems of that form.",
-}
-
-# by the model's name
-LIMITS = {
-    "stories": (
-        "It continues a text in the manner of its corpus. It follows no instructions and knows no facts: names, "
-        "dates and events are made up. Sentences mostly hold together, a plot does not for long, and what is more "
-        "than {context} tokens back is forgotten.",
-        "The corpus is old, and so are its attitudes: the model may repeat prejudices of its time. It is a "
-        "demonstration, not for decisions about people, nor for children alone.",
-    ),
-    "poetry": (
-        "It keeps form and rhyme better than sense: lines are plausible one by one, a whole poem seldom has one "
-        "thought. The tonal pattern (平仄) and parallelism are neither asked for nor measured. Rhyme is judged by "
-        "modern readings, which differ from those of the poets. Its context is {context} tokens.",
-        "A poem in a known author's name is an imitation, not a work of that author: say so when you share it.",
-    ),
-    "other": (
-        "It continues a text in the manner of its corpus. It follows no instructions and knows no facts; names, "
-        "dates and events are made up. What is more than {context} tokens back is forgotten.",
-        "It is a demonstration, not for decisions about people.",
-    ),
-}
-
-PUBLISHED = "The training text is published literature; no private data is known to be in it."
 UNKNOWN_CORPUS = (
     "Nothing is known here of the training text but its name. What it holds of private or protected text, the "
     "model may repeat: share the model as you would share the text."
 )
-PRIVACY = "A language model can reproduce parts of its training text. This software stores no prompt."
 
-# figure, the same of real text, and what it counts
-COPIES = (
-    ("lines_in_training_set", "lines_of_real_poems_in_training_set", "lines"),
-    ("copied_runs", "copied_runs_of_held_out_text", "runs of eight words"),
-)
 
-PROMPTS = {"plain": "Once upon a time", "poetry": "<|唐诗|><|五绝|><|author|>李白<|title|>静夜思<|body|>"}
+def engine_name(engine):
+    """Return an engine in words."""
+    return ENGINES.get(engine, engine)
 
-FILES = {
-    "model.safetensors": "the weights, 16 bit, under the names of `Qwen3ForCausalLM`",
-    "onnx/model_quantized.onnx": "the graph that the CPU runs, quantised, self-contained",
-    "model_fp16.onnx": "the graph that CUDA runs; reads model.safetensors beside it",
-}
 
-USAGE = """
-With BigModel, by ONNX Runtime on the CPU or a GPU, from the repository's folder:
+def engine_order(engine):
+    """Sort what is served first."""
+    return (list(ENGINES).index(engine) if engine in ENGINES else len(ENGINES)), engine
 
-```python
-from bigmodel.text_generation.runtime import TextGenerator
 
-model = TextGenerator.from_pretrained("export/artifacts/{name}")
-print(model.generate(["{prompt}"], seed=1)[0])
-```
+def millions(number):
+    """Return a count in words: 5,432,100 as "5.4 M"."""
+    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,}"
 
-With transformers:
 
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
+def plain(note):
+    """Return a note with tabs and angle brackets that Markdown shows as they are."""
+    return note.replace("\\t", ", ").replace("<", "&lt;").replace(">", "&gt;").rstrip(".")
 
-folder = "export/artifacts/{name}"
-tokenizer = AutoTokenizer.from_pretrained(folder)
-model = AutoModelForCausalLM.from_pretrained(folder)
-ids = tokenizer("{start}{prompt}", return_tensors="pt", return_token_type_ids=False)
-print(tokenizer.decode(model.generate(**ids)[0]))
-```
 
-Both graphs take `input_ids`, `seqlens_k` (tokens in a row's cache after the step, minus one),
-`total_sequence_length` (the largest of these, plus one), `logits_to_keep` and
-`past_key_values.*`, whose buffers are also bound to `present.*`.
-"""
+def listed(settings):
+    """Return settings as "temperature 0.8, top_k 40"."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items())

@@ -1,16 +1,20 @@
 """``python -m bigmodel report --model <folder>``: config.json + metrics.json -> README.md, the model card.
 
-No figure is typed here: every one comes from metrics.json, config.json or a file's size.
+No figure is typed here: every one comes from metrics.json, config.json or a file's size. What a task says of its models
+stands in ``cards``.
 """
 
 import argparse
 from pathlib import Path
 
 from bigmodel.config import read_json
+from bigmodel.errors import ConfigError
 from bigmodel.evaluation import notes
+from bigmodel.evaluation.cards import text_generation, translation
 from bigmodel.evaluation.results import read_metrics, renew_checksum, write_metrics
 
 CARD = "README.md"
+TASKS = {"text_generation": text_generation, "translation": translation}
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -35,20 +39,24 @@ def render(folder):
     """Return a model folder's card as Markdown with the Hub's front matter.
 
     Raises:
-        ConfigError: config.json is missing, or a file is not JSON.
+        ConfigError: config.json is missing, a file is not JSON, or no card is known for the model's task.
     """
     folder = Path(folder)
     config, metrics = read_json(folder / "config.json"), read_metrics(folder)
-    card = {"name": folder.name, "title": folder.name, "languages": [], "format": "plain", **config.get("bigmodel", {})}
+    named = {"name": folder.name, "title": folder.name, "languages": []}
+    card = {"task": "text_generation", "format": "plain", **named, **config.get("bigmodel", {})}
+    if card["task"] not in TASKS:
+        raise ConfigError(f"{folder}: no card is known for {card['task']!r}; there are {', '.join(TASKS)}")
+    task = TASKS[card["task"]]
     sections = (
         front_matter(card, metrics),
-        about(card, config, metrics),
-        samples(metrics),
-        results(metrics),
-        training(metrics),
+        about(task, card, config, metrics),
+        samples(task, metrics),
+        results(task, metrics),
+        training(task, metrics),
         corpora(metrics),
-        limits(card, config, metrics),
-        usage(card, folder, metrics),
+        limits(task, card, config, metrics),
+        usage(task, card, folder, metrics),
     )
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -62,75 +70,63 @@ def front_matter(card, metrics):
         lines.append(f"license: {metrics['license']}")
     lines += [
         "library_name: transformers",
-        f"pipeline_tag: {card.get('task', 'text_generation').replace('_', '-')}",
+        f"pipeline_tag: {card['task'].replace('_', '-')}",
         f"tags: [bigmodel, onnx, from-scratch, {card['name']}]",
         "---",
     ]
     return "\n".join(lines)
 
 
-def about(card, config, metrics):
+def about(task, card, config, metrics):
     """Return title, description and shape."""
     facts = metrics.get("training", {})
-    size = f"{_millions(facts['parameters'])} parameters, " if "parameters" in facts else ""
-    shape = (
-        f"A decoder-only transformer, trained from scratch: {size}{config['num_hidden_layers']} layers, width "
-        f"{config['hidden_size']}, {config['num_attention_heads']} heads, a vocabulary of {config['vocab_size']:,} "
-        f"tokens, a context of {config['max_position_embeddings']} tokens. Rotary positions, RMSNorm, SwiGLU, "
-        f"normalised queries and keys: the weights load in the stock `Qwen3ForCausalLM`."
-    )
+    size = f"{notes.millions(facts['parameters'])} parameters, " if "parameters" in facts else ""
+    shape = task.shape(config, size)
     return "\n\n".join(part for part in (f"# {card['title']}", card.get("description", ""), shape) if part)
 
 
-def samples(metrics):
+def samples(task, metrics):
     """Return the samples of the engine that is served, as they came."""
-    engines = sorted({s["engine"] for s in metrics["samples"]}, key=_engine_order)
+    engines = sorted({s["engine"] for s in metrics["samples"]}, key=notes.engine_order)
     shown = [s for s in metrics["samples"] if s["engine"] == engines[0]] if engines else []
     if not shown:
         return ""
-    settings = ", ".join(f"{name} {value}" for name, value in shown[0]["settings"].items())
-    parts = ["## Samples", f"Not chosen and not mended; {notes.ENGINES.get(engines[0], engines[0])}, {settings}."]
-    for sample in shown:
-        text = sample["prompt"] + sample["text"]
-        fence = "~~~" if "```" in text else "```"
-        parts.append(f"Seed {sample['seed']}:\n\n{fence}text\n{text.strip()}\n{fence}")
-    return "\n\n".join(parts)
+    settings = notes.listed(shown[0]["settings"])
+    parts = ["## Samples", f"Not chosen and not mended; {notes.engine_name(engines[0])}, {settings}."]
+    return "\n\n".join([*parts, *task.samples(shown)])
 
 
-def results(metrics):
+def results(task, metrics):
     """Return a table of every figure, a column for each engine, and the commands that measure them."""
     entries = metrics["results"]
     if not entries:
         return ""
-    engines = sorted({e["engine"] for e in entries}, key=_engine_order)
-    rows = {}
-    for e in entries:
-        rows.setdefault((e["dataset"], e["name"]), {})[e["engine"]] = e
-    lines = ["| figure | unit | on | of | " + " | ".join(notes.ENGINES.get(e, e) for e in engines) + " |"]
-    lines.append("|" + " --- |" * (4 + len(engines)))
-    for (dataset, name), cells in rows.items():
-        first = next(iter(cells.values()))
-        counts = " / ".join(dict.fromkeys(f"{cells[e]['count']:,}" for e in engines if e in cells))
-        values = " | ".join(_figure(cells[e]) if e in cells else "" for e in engines)
-        lines.append(f"| {notes.FIGURES.get(name, name)} | {first['unit']} | {dataset} | {counts} | {values} |")
+    engines = sorted({e["engine"] for e in entries}, key=notes.engine_order)
     measured = {}
     for e in entries:
         if e["seed"] is not None or e["command"] not in measured:
             measured[e["command"]] = e
     commands = [
-        f"- {notes.ENGINES.get(e['engine'], e['engine'])}, {e['date']}"
-        + (f", seed {e['seed']}" if e["seed"] is not None else "")
-        + (f", {', '.join(f'{k} {v}' for k, v in e['settings'].items())}" if e.get("settings") else "")
-        + f": `{command}`"
-        for command, e in sorted(measured.items(), key=lambda item: _engine_order(item[1]["engine"]))
+        f"- {', '.join(_measurement(e))}: `{command}`"
+        for command, e in sorted(measured.items(), key=lambda item: notes.engine_order(item[1]["engine"]))
     ]
-    explained = [notes.EXPLANATIONS[n] for n in dict.fromkeys(e["name"] for e in entries) if n in notes.EXPLANATIONS]
-    return "\n".join(
-        ["## Results", "", *lines, "", "Measured by:", "", *commands, *(f"\n{text}" for text in explained)]
-    )
+    explained = (f"\n{text}" for text in task.explanations(entries))
+    lines = ["## Results", "", *task.table(entries, engines), "", "Measured by:", "", *commands, *explained]
+    return "\n".join(lines)
 
 
-def training(metrics):
+def _measurement(values):
+    """Yield what is to be said of a figure's command: engine, date, seed and settings."""
+    yield notes.engine_name(values["engine"])
+    yield values["date"]
+    if values["seed"] is not None:
+        yield f"seed {values['seed']}"
+    settings = {name: value for name, value in (values.get("settings") or {}).items() if name != "signature"}
+    if settings:
+        yield notes.listed(settings)
+
+
+def training(task, metrics):
     """Return how the model was trained."""
     facts = metrics.get("training")
     if not facts:
@@ -140,7 +136,7 @@ def training(metrics):
     optimiser = "Muon for the layers' matrices, AdamW for the rest" if settings["muon"] else "AdamW"
     before = facts.get("init_from")
     rows = {
-        "begun with": f"weights trained before on {_millions(before['tokens'])} tokens, "
+        "begun with": f"weights trained before on {notes.millions(before['tokens'])} tokens, "
         f"{before['minutes']:g} minutes on {before['hardware']}"
         if before
         else None,
@@ -148,20 +144,20 @@ def training(metrics):
         "hardware": facts["hardware"],
         "time": f"{facts['minutes']:g} minutes",
         "steps": f"{facts['steps']:,} of {facts['accumulation']} × {facts['batch']}".replace(" 1 × ", " "),
-        "tokens": f"{_millions(facts['tokens'])}" + (f" ({passes:.2f} passes over the corpus)" if passes else ""),
+        task.TOKENS: notes.millions(facts["tokens"]) + (f" ({passes:.2f} passes over the corpus)" if passes else ""),
         "optimiser": f"{optimiser}; peak rate {settings['learning_rate']:g}, weight decay {settings['weight_decay']:g}",
         "schedule": f"warm-up over {settings['warmup']:.0%}, cosine to {settings['final_rate']:.0%} of the peak",
         "precision": "bfloat16 autocast" if settings["bf16"] else "float32",
         "averaging": f"of weights, decay {settings['ema']:g}" if settings.get("ema") else None,
         "dropout": f"{facts['dropout']:g}" if facts.get("dropout") else None,
         "seed": settings["seed"],
-        "last training loss": f"{facts['train_loss']:.4f} nats a token" if facts.get("train_loss") else None,
+        "last training loss": f"{facts['train_loss']:.4f} {task.LOSS}" if facts.get("train_loss") else None,
     }
     valid = dict(facts.get("validation", {}))
     if valid:
         step = valid.pop("step")
         found = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in valid.items())
-        rows["best validation, whose weights are kept"] = f"{found} (step {step:,}; in windows without overlap)"
+        rows["best validation, whose weights are kept"] = f"{found} (step {step:,}; {task.VALIDATION})"
     lines = [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
     return "\n".join(["## Training", "", "| | |", "| --- | --- |", *lines])
 
@@ -173,65 +169,31 @@ def corpora(metrics):
         return ""
     lines = ["## Data and licences", ""]
     for row in rows:
-        weight = f", read {row['weight']} times a pass" if row.get("weight", 1) > 1 else ""
+        weight = row.get("weight", 1)
+        read = f", read {weight:g} times a pass" if weight > 1 else f", {weight:.0%} read a pass" if weight < 1 else ""
         size = f", {row['examples']:,} examples" if "examples" in row else ""
         size += f", {row['bytes'] / 1e6:.1f} MB" if "bytes" in row else ""
         links = (f"[{o['repo']}](https://github.com/{o['repo']}/tree/{o['commit']})" for o in row.get("origin", ()))
-        lines.append(
-            f"- **{row['name']}** ({row['split']}{size}{weight}). Licence: {row.get('licence', 'not stated')}."
-        )
+        lines.append(f"- **{row['name']}** ({row['split']}{size}{read}). Licence: {row.get('licence', 'not stated')}.")
         if origin := ", ".join(links):
             lines[-1] += f" From {origin}."
         if row.get("note"):
-            lines[-1] += f" {_plain(row['note'])}."
+            lines[-1] += f" {notes.plain(row['note'])}."
     return "\n".join(lines)
 
 
-def limits(card, config, metrics):
+def limits(task, card, config, metrics):
     """Return what the model cannot do, and what it may have learnt by heart."""
-    context = config["max_position_embeddings"]
-    texts = notes.LIMITS.get(card["name"], notes.LIMITS["other"])
-    parts = ["## Limits", *(text.format(context=context) for text in texts)]
     trained_on = [row for row in metrics.get("data", ()) if row["split"] == "train"]
     published = bool(trained_on) and all(row.get("licence") for row in trained_on)
-    parts += ["## Privacy and memorisation", notes.PUBLISHED if published else notes.UNKNOWN_CORPUS, notes.PRIVACY]
-    found = {e["name"]: e for e in sorted(metrics["results"], key=lambda e: _engine_order(e["engine"]), reverse=True)}
-    for name, reference, what in notes.COPIES:
-        if name in found:
-            copied, text = found[name], ""
-            if real := found.get(reference):
-                text = f"; of those of held-out real text, {real['value']:.1%} do, since writers repeat each other"
-            parts.append(
-                f"Of {copied['count']:,} sampled {what}, {copied['value']:.1%} stand in the training set{text}."
-            )
-    if not any(name in found for name, _, _ in notes.COPIES):
-        parts.append("How much of a text stands in its training set was not measured for this model.")
-    return "\n\n".join(parts)
+    origin = task.PUBLISHED if published else notes.UNKNOWN_CORPUS
+    parts = ["## Limits", *task.limits(card, config)]
+    return "\n\n".join([*parts, "## Privacy and memorisation", origin, *task.memorisation(metrics)])
 
 
-def usage(card, folder, metrics):
-    """Return how to load the model here, in transformers and in ONNX Runtime."""
-    prompt = metrics["samples"][0]["prompt"] if metrics["samples"] else notes.PROMPTS[card["format"]]
-    files = [f for f in ("model.safetensors", "onnx/model_quantized.onnx", "model_fp16.onnx") if (folder / f).exists()]
-    lines = [f"| `{f}` | {(folder / f).stat().st_size / 1e6:.2f} MB | {notes.FILES[f]} |" for f in files]
+def usage(task, card, folder, metrics):
+    """Return the folder's files, and how to load the model."""
+    files = [f for f in task.FILES if (folder / f).exists()]
+    lines = [f"| `{f}` | {(folder / f).stat().st_size / 1e6:.2f} MB | {task.FILES[f]} |" for f in files]
     table = "\n".join(["| file | size | what |", "| --- | --- | --- |", *lines]) if files else ""
-    code = notes.USAGE.format(name=card["name"], prompt=prompt, start=notes.START)
-    return "\n\n".join(part for part in ("## Use", table, code.strip()) if part)
-
-
-def _figure(values):
-    return f"{values['value']:.1%}" if values["unit"] == "share" else f"{values['value']:.4f}"
-
-
-def _millions(number):
-    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,}"
-
-
-def _plain(note):
-    """Return a note with tabs and angle brackets that Markdown shows as they are."""
-    return note.replace("\\t", ", ").replace("<", "&lt;").replace(">", "&gt;").rstrip(".")
-
-
-def _engine_order(engine):
-    """Sort what is served first."""
-    return (list(notes.ENGINES).index(engine) if engine in notes.ENGINES else len(notes.ENGINES)), engine
+    return "\n\n".join(part for part in ("## Use", table, task.usage(card, metrics).strip()) if part)

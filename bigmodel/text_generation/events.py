@@ -12,14 +12,14 @@ from bigmodel.text_generation import serve
 from bigmodel.text_generation.request import CHECKS, TASK, Request, unknown_characters
 from bigmodel.ui.texts import words
 from bigmodel.ui.validation import check_number, check_text
-from bigmodel.ui.widgets import provider_name
+from bigmodel.ui.widgets import provider_name, told
 
 ALTERNATIVES = 10
 MAX_PASSAGE = 20_000
 # the fields that a text was written from, kept with it so that it can be continued
 SOURCE = ("model", "kind", "form", "author", "title", "acrostic")
 FORESEEN = ("prompt", *SOURCE)
-# what a link carries: /?model=…&prompt=…&seed=…
+# what a link carries: /?tab=text&model=…&prompt=…&seed=…
 LINKED = ("model", "prompt", "kind", "form", "author", "title", "acrostic", "seed")
 # of generation_config.json -> shown where the file has no such value
 SAMPLING = {"max_new_tokens": 200, "temperature": 0.8, "top_k": 50, "top_p": 0.95}
@@ -149,11 +149,6 @@ class TextEvents:
         return {name: own.get(name, value) for name, value in SAMPLING.items()}
 
 
-def told(error):
-    """Return a user's error as Gradio shows it: its words, escaped, without a traceback."""
-    return gr.Error(escape(str(error), quote=False), print_exception=False)
-
-
 def facts(generator, request, progress, link=False):
     """Return the line under a text: speed, provider, seed, a link to the page as it is, and what was left out."""
     parts = [
@@ -163,7 +158,7 @@ def facts(generator, request, progress, link=False):
         f"{words('seed_is')} <b>{request.seed}</b>",
     ]
     if link:
-        values = {name: getattr(request, name) for name in LINKED}
+        values = {"tab": "text", **{name: getattr(request, name) for name in LINKED}}
         query = urlencode({name: value for name, value in values.items() if value not in (None, "")})
         parts.append(f'<a href="?{escape(query)}">{words("link")}</a>')
     if progress.note:

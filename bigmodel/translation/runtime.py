@@ -59,16 +59,16 @@ class Translator:
 
     Args:
         folder: ModelFolder.
-        encoder, decoder: session.Session of its graphs.
+        model: decoding.EncoderDecoder of its graphs, or another with ``end`` and ``start``.
+        provider: what that runs on, such as "cpu", "cuda" or "tensorrt".
+        threads: of a CPU session.
 
     Attributes:
         directions: tuple of (source, target) codes.
-        provider: what it runs on: "cpu", "cuda" or "tensorrt".
     """
 
-    def __init__(self, folder, encoder, decoder):
-        self.folder, self.provider, self.threads = folder, decoder.provider, decoder.threads
-        self.model = EncoderDecoder(encoder, decoder, folder.config)
+    def __init__(self, folder, model, *, provider, threads=None):
+        self.folder, self.model, self.provider, self.threads = folder, model, provider, threads
         self.tokenizer = Tokenizer(folder.file("tokenizer.json"))
         self.tokenizer.raw.encode_special_tokens = True  # a visitor's "<|en-de|>" is text
         directions = folder.card.get("directions", [])
@@ -99,7 +99,9 @@ class Translator:
         """
         folder = ModelFolder.open(folder_or_hub_id)
         stacks = (folder.graphs(f"{stack}_model") for stack in ("encoder", "decoder"))
-        return cls(folder, *(create_session(graphs, providers, threads) for graphs in stacks))
+        encoder, decoder = (create_session(graphs, providers, threads) for graphs in stacks)
+        model = EncoderDecoder(encoder, decoder, folder.config)
+        return cls(folder, model, provider=decoder.provider, threads=decoder.threads)
 
     def detect(self, text):
         """Return (code, probability) of the languages that a text may be in, best first; see detection."""
@@ -136,22 +138,52 @@ class Translator:
         Yields:
             (sentences done, sentences in all, list of Translation) after each batch, and once before the first.
         """
-        num_beams = _number("num_beams", num_beams or self.defaults["num_beams"], MAX_BEAMS)
         num_alternatives = _number("num_alternatives", num_alternatives, MAX_BEAMS)
-        num_beams = max(num_beams, num_alternatives)
-        search = {"length_penalty": self.defaults["length_penalty"], "early_stopping": num_beams == 1, **search}
+        num_beams, search = self._search(num_beams, num_alternatives, search)
         jobs = [_Job(text, *self.direction(text, source, target)) for text in texts]
         waiting = [(job, i) for job in jobs for i in range(len(job.sentences))]
-        total = len(waiting)
-        yield 0, total, [job.translation() for job in jobs]
-        done = 0
-        for batch in _batches(waiting):
+        done, total, results = 0, len(waiting), [job.translation() for job in jobs]
+        places = {id(job): place for place, job in enumerate(jobs)}
+        yield done, total, list(results)
+        for batch in _batches(waiting, lambda item: len(item[0].sentences[item[1]])):
             sentences, directions = [job.sentences[i] for job, i in batch], [job.direction for job, _ in batch]
             found = self._sentences(sentences, directions, num_beams, search)
             for (job, i), alternatives in zip(batch, found, strict=True):
                 job.alternatives[i] = alternatives[:num_alternatives]
+            for job in {id(job): job for job, _ in batch}.values():
+                results[places[id(job)]] = job.translation()
             done += len(batch)
-            yield done, total, [job.translation() for job in jobs]
+            yield done, total, list(results)
+
+    def translate_sentences(self, sentences, direction, *, num_beams=None, **search):
+        """Translate sentences that are not to be split further.
+
+        Args:
+            sentences: list of strings.
+            direction: (source, target) codes.
+            num_beams, search: as in ``translate``.
+
+        Returns:
+            A list of Alternative a sentence, best first; a sentence without a letter is its own translation.
+
+        Raises:
+            InputError: names the field that is wrong.
+        """
+        direction = self.direction("", *direction)
+        num_beams, search = self._search(num_beams, 1, search)
+        results = [[Alternative(sentence, 0.0, 1.0)] for sentence in sentences]
+        wordy = [i for i, sentence in enumerate(sentences) if any(map(str.isalpha, sentence))]
+        for batch in _batches(wordy, lambda i: len(sentences[i])):
+            found = self._sentences([sentences[i] for i in batch], [direction] * len(batch), num_beams, search)
+            for i, alternatives in zip(batch, found, strict=True):
+                results[i] = alternatives
+        return results
+
+    def _search(self, num_beams, fewest, search):
+        """Return how many beams there are, at least ``fewest``, and the other arguments of beam_search."""
+        num_beams = max(_number("num_beams", num_beams or self.defaults["num_beams"], MAX_BEAMS), fewest)
+        defaults = {"length_penalty": self.defaults["length_penalty"], "early_stopping": num_beams == 1}
+        return num_beams, {**defaults, **search}
 
     def direction(self, text, source="auto", target=None):
         """Return the (source, target) in which a text is to be translated.
@@ -240,6 +272,10 @@ class Translator:
         score = min((best.score for best, *_ in found), default=1.0)
         return Alternative(placeholders.fill("".join(parts), kept), sum(best.log_prob for best, *_ in found), score)
 
+    def source_ids(self, sentence, direction):
+        """Return the ids that the encoder reads of a sentence; direction is (source, target) codes."""
+        return self._encode(placeholders.protect(sentence)[0], direction)
+
     def _encode(self, text, direction):
         ids = placeholders.encode(text, self.tokenizer.encode, self._mark_ids)
         return [self._direction_ids[direction], *ids, self.model.end]
@@ -272,11 +308,11 @@ class _Job:
         return Translation(text, *self.direction, self.sentences, [list(found) for found in self.alternatives])
 
 
-def _batches(waiting):
-    """Yield batches of sentences of similar lengths, earlier ones earlier."""
+def _batches(waiting, length):
+    """Yield batches of items of similar lengths, earlier ones earlier."""
     waiting = iter(waiting)
     while window := list(islice(waiting, 8 * BATCH)):
-        window.sort(key=lambda item: len(item[0].sentences[item[1]]))
+        window.sort(key=length)
         for start in range(0, len(window), BATCH):
             yield window[start : start + BATCH]
 

@@ -16,7 +16,7 @@ _MARKS = re.compile(
     r"\s*(?:(?:[-*+•◦‣·–—]|#{1,6}|\d{1,3}[.)])\s+|>\s*)*"  # lists, headings and quotations, which may be nested
     r"(?:(?:[一二三四五六七八九十]{1,3}|\d{1,3})、|[（(](?:[一二三四五六七八九十]{1,3}|\d{1,3})[)）])?\s*"
 )
-_CLAUSE_END = re.compile(r"[，；：、][”’」』）》]*|[,;:](?=\s)")  # not within 3,5 or 12:30
+_CLAUSE_END = re.compile(r"(?:[，；：、][”’」』）》]*|[,;:](?=\s))\s*")  # not within 3,5 or 12:30
 _SPACE = re.compile(r"\s+")
 _TRIMMED = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
 _ORDINAL = re.compile(r"(?:^|\s)\d{1,2}\.\s*$")
@@ -114,15 +114,15 @@ def _cut(sentence, limit):
 
 def _cut_at(text, start, limit):
     """Return where to end the part from ``start`` on of a text that goes on for more than ``limit``."""
-    limit += start
     for pattern in (_CLAUSE_END, _SPACE):
-        if ends := [match.end() for match in pattern.finditer(text, start, limit) if text[start : match.end()].strip()]:
+        ends = [match.end() for match in pattern.finditer(text, start, start + limit + 1)]
+        if ends := [end for end in ends if 0 < len(text[start:end].strip()) <= limit]:
             return ends[-1]
-    end = limit
+    end = start + limit
     while end > start and _continues(text, end):
         end -= 1
     if end == start:
-        end = next((i for i in range(limit, len(text)) if not _continues(text, i)), len(text))
+        end = next((i for i in range(start + limit, len(text)) if not _continues(text, i)), len(text))
     return end
 
 

@@ -35,10 +35,10 @@ def build_app(models_root=None):
         models_root = [models_root]
     tabs = {task: task.module("tab") for task in TASKS.values()}
     models = Models(models_root, {task.id: module.load for task, module in tabs.items()})
-    with gr.Blocks(title="BigModel", analytics_enabled=False, fill_width=True) as demo:
+    with gr.Blocks(title="BigModel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as demo:
         html_block(f"<header>{MARK}<div><h1>BigModel</h1><p>{words('tagline')}</p></div></header>", elem_id="masthead")
         notice = html_block(_notice(models), elem_id="notice")
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs") as pages:
             for task, module in tabs.items():
                 with gr.Tab(t(task.title.lower()), id=task.id):
                     module.build(models)
@@ -49,7 +49,15 @@ def build_app(models_root=None):
             models.wait()
             return _notice(models)
 
-        gr.on(None, settle, None, notice, show_progress="hidden", api_visibility="private", concurrency_limit=None)
+        def choose_tab(request: gr.Request):
+            """Open the tab that a link names, such as /?tab=translate."""
+            wanted = request.query_params.get("tab")
+            return gr.Tabs(selected=ids[wanted]) if wanted in ids else gr.skip()
+
+        ids = {task.title.lower(): task.id for task in tabs} | {"about": "about"}
+        quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+        gr.on(None, choose_tab, None, pages, **quiet)
+        gr.on(None, settle, None, notice, **quiet)
     demo.models = models
     # a direct POST would go around the queue and its limit
     return demo.queue(max_size=QUEUE, api_open=False)

@@ -102,5 +102,12 @@
       if (button) trigger("select", { token: button.dataset.token });
     });
 
+  // Ctrl+Enter in a text that is to be translated does at once what a pause would do.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !event.target.closest("#source-text")) return;
+    event.preventDefault();
+    document.querySelector("#translate-button").click();
+  });
+
   window.bigmodel = { html, word, passage, alternatives, choosable, pressable };
 })();

@@ -5,11 +5,12 @@ import math
 from bigmodel.errors import InputError
 
 
-def check_text(name, value, *, limit, required=False):
+def check_text(name, value, *, limit, required=False, special_tokens=False):
     """Return a text field's value, "" for None.
 
     Raises:
-        InputError: not a text, empty though required, longer than ``limit`` characters, or with a special token.
+        InputError: not a text, empty though required, longer than ``limit`` characters, or with a special token where
+            ``special_tokens`` does not allow them.
     """
     value = "" if value is None else value
     if not isinstance(value, str):
@@ -18,7 +19,7 @@ def check_text(name, value, *, limit, required=False):
         raise InputError(name, f"is empty; give 1 to {limit} characters")
     if len(value) > limit:
         raise InputError(name, f"{len(value)} characters; the limit is {limit}")
-    if "<|" in value:
+    if "<|" in value and not special_tokens:
         raise InputError(name, "special tokens (<|…|>) are not allowed")
     return value
 

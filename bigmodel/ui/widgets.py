@@ -1,5 +1,7 @@
 """Small widgets that the tabs share."""
 
+from html import escape
+
 import gradio as gr
 
 
@@ -9,6 +11,11 @@ def html_block(value="", **options):
     Gradio's own placeholders are translated once a string only.
     """
     return gr.HTML(value, html_template="${bigmodel.html(value)}", apply_default_css=False, **options)
+
+
+def told(error):
+    """Return a user's error as Gradio shows it: its words, escaped, without a traceback."""
+    return gr.Error(escape(str(error), quote=False), print_exception=False)
 
 
 def provider_name(provider):

@@ -1,0 +1,274 @@
+"""Files to translate: which texts they hold, and the same file with translations in their places.
+
+txt: a text is a line. csv and tsv: it is a cell of one column, and the translations are a column added at the end.
+srt: it is the text of a cue. All else is kept to the letter, and what is wrong with a file is said at once.
+"""
+
+import csv
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from bigmodel.errors import InputError
+
+MAX_BYTES = 5_000_000  # a long novel; a larger file would take memory for what is then too many texts
+MAX_UNITS = 5_000  # about an hour of a small machine
+FAILED = "⚠ "  # before a text that could not be translated
+ADDED = "translation"  # header of the added column
+
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|$)")
+_BREAKS = re.compile(r"\s*[\r\n\t\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+_TIME = re.compile(r"\s*\d+:\d\d:\d\d[,.]\d{1,3}\s*-->\s*\d+:\d\d:\d\d[,.]\d{1,3}(?:\s.*)?")
+_NAME = re.compile(r"[^\W\d][\w .:()/-]{0,39}")
+_NUMBER = re.compile(r"[-+]?[\d.,:/%\s-]*\d[\d.,:/%\s-]*")
+_HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+_WIDE = ("W", "F")  # East Asian widths of characters that stand without spaces
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """The content of a file.
+
+    Attributes:
+        units: the texts to translate, in order; empty ones too.
+        template: the file's parts; None is the place of the next text.
+        write: function of a text that returns it as this kind of file spells it.
+    """
+
+    units: list[str]
+    template: list[str | None]
+    write: Callable[[str], str]
+
+    def render(self, translations):
+        """Return the file's text with translations.
+
+        Args:
+            translations: a text for each unit; None where there is none: then the unit stands there, marked FAILED.
+
+        Raises:
+            ValueError: there are more or fewer translations than units.
+        """
+        pairs = zip(self.units, translations, strict=True)
+        texts = iter([_or_marked(unit, translation) for unit, translation in pairs])
+        return "".join(self.write(next(texts)) if part is None else part for part in self.template)
+
+
+def read(path, column=None):
+    """Return the content of a file.
+
+    Args:
+        path: of a file whose suffix is in FORMATS.
+        column: of a table: the name in its header or the number from 1; None takes the column with the most letters.
+
+    Returns:
+        FileContent.
+
+    Raises:
+        InputError: "file" is of another kind, too large, empty, binary or broken; or there is no such "column".
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in FORMATS:
+        raise InputError("file", f"{kind or 'no suffix'} is unknown; give one of {', '.join(FORMATS)}")
+    column = None if column is None or not str(column).strip() else str(column).strip()
+    if column is not None and kind not in _TABLES:
+        raise InputError("column", f"a {kind} file has no columns")
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise InputError("file", f"{size:,} bytes; the limit is {MAX_BYTES:,}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError("file", f"cannot be read ({error.strerror})") from error
+    text, _ = decode(data)
+    if not text.strip():
+        raise InputError("file", "is empty")
+    content = _read_table(text, column, kind) if kind in _TABLES else FORMATS[kind](text)
+    if len(content.units) > MAX_UNITS:
+        raise InputError("file", f"{len(content.units):,} texts; the limit is {MAX_UNITS:,}")
+    return content
+
+
+def decode(data):
+    """Return the text of a file's bytes and the name of its encoding.
+
+    UTF-8 and UTF-16, with a mark or without; else Chinese GB18030, where most bytes beyond ASCII stand side by side;
+    else Western cp1252.
+
+    Raises:
+        InputError: "file" is binary, or in none of these encodings.
+    """
+    for encoding in _encodings(data):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        controls = sum(unicodedata.category(c) == "Cc" and not c.isspace() for c in text)
+        if "\0" in text or controls > len(text) / 100:
+            break
+        return text, encoding
+    raise InputError("file", "is no text, or in an unknown encoding; save it as UTF-8")
+
+
+def _encodings(data):
+    """Return the encodings to try, in order."""
+    if data.startswith(b"\xef\xbb\xbf"):
+        return ["utf-8-sig"]
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return ["utf-16"]
+    if b"\0" in data:  # the upper halves of ASCII characters, all on one side
+        return ["utf-16-le"] if b"\0" not in data[::2] else ["utf-16-be"] if b"\0" not in data[1::2] else []
+    runs = _HIGH_BYTES.findall(data)
+    together = sum(len(run) for run in runs if len(run) > 1)
+    chinese = 2 * together > sum(map(len, runs))
+    return ["utf-8", *(["gb18030"] if chinese else []), "cp1252"]
+
+
+def output_name(path, target):
+    """Return the name of a translated file, such as menu.de.txt, without folders and control characters."""
+    name = re.split(r"[\\/]", str(path))[-1]
+    name = "".join(c for c in name if unicodedata.category(c)[0] != "C" and c not in '<>:"|?*')
+    stem, suffix = Path(name).stem.strip(" ."), Path(name).suffix
+    return f"{stem[:100] or ADDED}.{target}{suffix}"
+
+
+def _or_marked(unit, translation):
+    if translation is not None:
+        return translation
+    return FAILED + unit if unit.strip() else unit
+
+
+def _one_line(text):
+    return _BREAKS.sub(" ", text.strip("\r\n"))
+
+
+def _lines(text):
+    """Return (line, line end) of each line; only carriage return and line feed end one."""
+    return [match.groups() for match in _LINE.finditer(text) if match.group()]
+
+
+def _read_txt(text):
+    lines = _lines(text)
+    template = [part for _, end in lines for part in (None, end)]
+    return FileContent([line for line, _ in lines], template, _one_line)
+
+
+def _read_srt(text):
+    """Read subtitles; what is no cue with a time line stays as it is."""
+    lines = _lines(text)
+    timed = [bool(_TIME.fullmatch(line)) for line, _ in lines] + [False]
+    if not any(timed):
+        raise InputError("file", "has no time line, such as 00:00:01,000 --> 00:00:02,500")
+    units, template, i = [], [], 0
+    while i < len(lines):
+        template.append("".join(lines[i]))
+        i += 1
+        first = i
+        while timed[first - 1] and i < len(lines) and lines[i][0].strip() and not _begins_cue(lines, timed, i):
+            i += 1
+        if i > first:
+            units.append(_flow(line.strip() for line, _ in lines[first:i]))
+            template += [None, lines[i - 1][1]]
+    return FileContent(units, template, _one_line)
+
+
+def _begins_cue(lines, timed, i):
+    return timed[i] or (lines[i][0].strip().isdecimal() and timed[i + 1])
+
+
+def _flow(lines):
+    """Join lines by a blank, but not between Chinese characters."""
+    text = ""
+    for line in lines:
+        wide = text and all(unicodedata.east_asian_width(c) in _WIDE for c in (text[-1], line[0]))
+        text += line if wide or not text else f" {line}"
+    return text
+
+
+def _read_table(text, column, kind):
+    delimiter = "\t" if kind == ".tsv" else _delimiter(text)
+    quoted = True
+    try:
+        rows = _parse(text, delimiter)
+    except csv.Error as error:
+        if kind == ".csv":
+            raise InputError("file", f"is no table: {error}") from error
+        rows, quoted = _parse(text, delimiter, quoting=csv.QUOTE_NONE), False  # many tsv files have bare quotes
+    full = [cells for _, cells in rows if cells]
+    width = max(map(len, full))
+    header = full[0] if _has_header(full, column) else None
+    chosen = _choose(full[1:] if header else full, width, header, column)
+    write = (lambda cell: _quote(cell, delimiter)) if quoted else _one_line
+    units, template = [], []
+    for raw, cells in rows:
+        if len(cells) <= chosen:
+            template.append(raw)
+            continue
+        body = raw.rstrip("\r\n")
+        template.append(body + delimiter * (width - len(cells) + 1))
+        if cells is header:
+            template.append(ADDED)
+        else:
+            units.append(cells[chosen])
+            template.append(None)
+        template.append(raw[len(body) :])
+    return FileContent(units, template, write)
+
+
+def _delimiter(text):
+    """Return what most often separates the cells of the first line."""
+    first = re.sub(r'"[^"]*"', "", text.lstrip("\r\n")).split("\n")[0]
+    counts = {mark: first.count(mark) for mark in ("\t", ";", "|", ",")}
+    return max(counts, key=counts.get) if any(counts.values()) else ","
+
+
+def _parse(text, delimiter, quoting=csv.QUOTE_MINIMAL):
+    """Return (text with its line end, cells) of each row."""
+    lines = list(StringIO(text, newline=""))
+    reader, rows, done = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True), [], 0
+    try:
+        for cells in reader:
+            rows.append(("".join(lines[done : reader.line_num]), cells))
+            done = reader.line_num
+    except csv.Error as error:
+        raise csv.Error(f"{error} in the row that begins in line {done + 1}") from error
+    return rows
+
+
+def _has_header(rows, column):
+    """Whether the first row names the columns: when asked for by name, or when the cells below look different."""
+    first, rest = rows[0], rows[1:]
+    if column is not None and not column.isdecimal():
+        return True
+    if len(set(first)) < len(first) or not all(_NAME.fullmatch(cell.strip()) for cell in first):
+        return False
+    for i, name in enumerate(first):
+        below = [row[i].strip() for row in rest if len(row) > i and row[i].strip()]
+        if below and (all(map(_NUMBER.fullmatch, below)) or sum(map(len, below)) > 2 * len(name) * len(below)):
+            return True
+    return False
+
+
+def _choose(rows, width, header, column):
+    """Return the index of the column to translate."""
+    names = [name.strip() for name in header or ()]
+    if column is None:
+        letters = [sum(map(str.isalpha, "".join(row[i] for row in rows if len(row) > i))) for i in range(width)]
+        return letters.index(max(letters))
+    if column in names:
+        return names.index(column)
+    if not column.isdecimal():
+        raise InputError("column", f"{column[:40]!r} is not in the header; there are {', '.join(names)[:200]}")
+    if not 1 <= int(column) <= width:
+        raise InputError("column", f"{column[:40]} is out of range; the table has {width} columns")
+    return int(column) - 1
+
+
+def _quote(cell, delimiter):
+    return '"' + cell.replace('"', '""') + '"' if set(cell) & set(f'{delimiter}"\r\n') else cell
+
+
+_TABLES = (".csv", ".tsv")
+FORMATS = {".txt": _read_txt, ".csv": _read_table, ".tsv": _read_table, ".srt": _read_srt}

@@ -1,0 +1,108 @@
+"""What a visitor asks of a translator: the fields, their limits, and the model that fits."""
+
+from dataclasses import dataclass, fields
+
+from bigmodel.errors import InputError
+from bigmodel.translation.config import LANGUAGES
+from bigmodel.translation.detection import LanguageDetector
+from bigmodel.ui.validation import check_choice, check_number, check_text
+
+TASK = "translation"
+AUTO = "auto"
+MAX_TEXT = 5000  # characters; about two pages, some seconds of work
+MAX_BEAMS = 10
+CODES = (*LANGUAGES,)
+# field -> check of its value alone; the order is the endpoint's
+CHECKS = {
+    "text": lambda value: check_text("text", value, limit=MAX_TEXT, required=True, special_tokens=True),
+    "source": lambda value: check_choice("source", value, (AUTO, *CODES)) or AUTO,
+    "target": lambda value: check_choice("target", value, CODES),
+    "num_beams": lambda value: check_number("num_beams", value, 1, MAX_BEAMS, whole=True),
+    "num_alternatives": lambda value: check_number("num_alternatives", value, 1, MAX_BEAMS, whole=True) or 1,
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """The checked fields of a request; see CHECKS for their limits.
+
+    Attributes:
+        text: what is to be translated; "" for a file.
+        source, target: codes; the source is never AUTO.
+        model: name of the model that translates so.
+        detected: the source was found in the text.
+        num_beams: None leaves it to the model.
+        num_alternatives: translations of each sentence.
+    """
+
+    text: str
+    source: str
+    target: str
+    model: str
+    detected: bool
+    num_beams: int | None = None
+    num_alternatives: int = 1
+
+    @classmethod
+    def check(cls, models, **values):
+        """Return a request of these values, its language found where none is named.
+
+        Raises:
+            InputError: names the first field that is wrong, and its limit.
+        """
+        checked = {name: CHECKS[name](value) for name, value in values.items()}
+        known, source = directions(models), checked.get("source", AUTO)
+        if not known:
+            raise InputError("model", "this host has no translator")
+        detected = source == AUTO
+        source = detect(checked["text"], known) if detected else source
+        targets = [target for s, target in known if s == source]
+        target = checked.get("target") or next(iter(targets), None)
+        if not targets:
+            raise InputError("source", f"{name_of(source)} is not translated here; {_offer(known)}")
+        if target == source:
+            raise InputError("target", f"the text is {name_of(source)} already; choose another language")
+        if target not in targets:
+            raise InputError("target", f"no model translates {name_of(source)} to {name_of(target)}; {_offer(known)}")
+        checked |= {"source": source, "target": target, "model": known[source, target], "detected": detected}
+        return cls(**{f.name: checked[f.name] for f in fields(cls) if f.name in checked})
+
+
+def directions(models):
+    """Return (source, target) -> name of the model, for every direction that this page's models translate."""
+    found = {}
+    for entry in models.of_task(TASK):
+        for direction in entry.card.get("directions", ()):
+            found.setdefault(tuple(direction.split("-")), entry.name)
+    return found
+
+
+def detect(text, known):
+    """Return the code of the language that a text is in.
+
+    Args:
+        text: of any length.
+        known: directions; of languages that look alike, one that is translated goes first.
+
+    Raises:
+        InputError: it is a language that no model here knows.
+    """
+    ranked = LanguageDetector.load().detect(text)
+    code, probability = ranked[0]
+    sources = {source for source, _ in known}
+    if code not in sources:
+        second = next((c for c, p in ranked[1:] if c in sources and p > probability / 20), None)
+        code = second or code
+    if code not in CODES:
+        raise InputError("source", f"this language was not recognised; {_offer(known)}")
+    return code
+
+
+def name_of(code):
+    """Return a language's English name."""
+    return LANGUAGES.get(code, str(code))
+
+
+def _offer(known):
+    pairs = ", ".join(f"{name_of(source)} to {name_of(target)}" for source, target in known)
+    return f"this host translates {pairs}"

@@ -1,0 +1,122 @@
+"""From a checked request to a translation as it comes: what the page and the endpoints share."""
+
+import secrets
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigmodel.errors import InputError
+from bigmodel.translation import files
+from bigmodel.translation.request import TASK, Request, detect, directions
+
+TIME_LIMIT_S = 60  # of a text; a file has FILE_LIMIT_S
+FILE_LIMIT_S = 1800
+CONCURRENT = 2  # translations at once; each takes all threads
+SAMPLE = 2000  # characters of a file by which its language is found
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A translation on its way.
+
+    Attributes:
+        done, total: sentences.
+        translation: runtime.Translation so far.
+        seconds: since the request.
+        note: "" or the key of a text that says why it ended early.
+    """
+
+    done: int
+    total: int
+    translation: object
+    seconds: float
+    note: str = ""
+
+
+def translate(models, request):
+    """Yield the Progress of a request, after each batch of sentences; closing this generator stops the work."""
+    translator, started = models.get(request.model, TASK), time.monotonic()
+    stream = translator.stream(
+        [request.text],
+        source=request.source,
+        target=request.target,
+        num_beams=request.num_beams,
+        num_alternatives=request.num_alternatives,
+    )
+    with closing(stream):
+        for done, total, (translation,) in stream:
+            seconds = time.monotonic() - started
+            late = seconds > TIME_LIMIT_S and done < total
+            yield Progress(done, total, translation, seconds, "time_limit" if late else "")
+            if late:
+                return
+
+
+def open_file(models, path, source, target, column):
+    """Return a file's content and the Request for its texts.
+
+    Args:
+        models: the Models of the page.
+        path: of the uploaded file, or None.
+        source, target, column: fields of the request.
+
+    Raises:
+        InputError: names the field that is wrong.
+    """
+    if not path:
+        raise InputError("file", "is missing; choose a txt, csv, tsv or srt file")
+    content = files.read(path, column)
+    sample = "\n".join(content.units)[:SAMPLE]
+    if not sample.strip():
+        raise InputError("file", "holds no text to translate")
+    return content, Request.check(models, text=sample, source=source, target=target)
+
+
+def translate_file(models, content, request):
+    """Yield (sentences done, sentences in all, {index of a unit: Translation}) after each batch.
+
+    A text of another language than the request's, such as a line in the target's, has no translation. Closing this
+    generator stops the work.
+
+    Raises:
+        InputError: the file takes too long.
+    """
+    translator, started = models.get(request.model, TASK), time.monotonic()
+    known = directions(models)
+    wanted = [i for i, unit in enumerate(content.units) if _fits(unit, request, known)]
+    texts = [content.units[i] for i in wanted]
+    stream = translator.stream(texts, source=request.source, target=request.target)
+    with closing(stream):
+        for done, total, translations in stream:
+            if time.monotonic() - started > FILE_LIMIT_S:
+                raise InputError("file", f"took longer than {FILE_LIMIT_S // 60} minutes; divide it")
+            yield done, total, dict(zip(wanted, translations, strict=True))
+
+
+def _fits(unit, request, known):
+    """Whether a text of a file is in the request's source, as far as a text so short can tell."""
+    if len(unit) < 20:
+        return True
+    try:
+        return detect(unit, known) == request.source
+    except InputError:
+        return False
+
+
+def save(content, found, path, target, folder):
+    """Write a translated file and return its path.
+
+    Args:
+        content: files.FileContent.
+        found: index of a unit -> its Translation.
+        path: of the original.
+        target: code.
+        folder: gets a folder of its own for the file.
+    """
+    place = Path(folder) / secrets.token_hex(16)
+    place.mkdir(parents=True)
+    result = place / files.output_name(path, target)
+    texts = [found[i].text if i in found else None for i in range(len(content.units))]
+    result.write_text(content.render(texts), encoding="utf-8", newline="")
+    return str(result)

@@ -1,0 +1,169 @@
+"""The Translate tab: two panes, other ways to say it, where the model looked, files; /translate and /translate_file."""
+
+from collections.abc import Iterator
+
+import gradio as gr
+
+from bigmodel.errors import BigModelError
+from bigmodel.translation import serve
+from bigmodel.translation.events import LINKED, TranslateEvents, table
+from bigmodel.translation.files import FORMATS
+from bigmodel.translation.request import AUTO, CHECKS, CODES, TASK, Request, directions
+from bigmodel.ui.endpoints import add_endpoint
+from bigmodel.ui.texts import t, words
+from bigmodel.ui.widgets import html_block
+
+# direction -> what to try
+EXAMPLES = {
+    ("en", "de"): ("Two dogs are playing in the snow.", "A woman in a red coat is waiting for the bus."),
+    ("de", "en"): ("Ein kleiner Junge springt ins Wasser.", "Drei Männer sitzen auf einer Bank und lesen."),
+    ("en", "zh"): ("I would like a cup of tea.", "A dog is running on the beach."),
+    ("zh", "en"): ("你今天去哪里？", "一个女孩在公园里放风筝。"),
+    ("lzh", "zh"): ("学而时习之，不亦说乎？", "有朋自远方来，不亦乐乎？"),
+    ("zh", "lzh"): ("天下没有不散的筵席。", "他听了很高兴，就答应了。"),
+}
+
+
+def load(folder):
+    """Open a model folder of this task; ONNX Runtime is imported by the first call."""
+    from bigmodel.translation.runtime import Translator
+
+    return Translator.from_pretrained(folder)
+
+
+def build(models):
+    """Return the tab as ``gr.Blocks``, which also launches alone.
+
+    Args:
+        models: the Models of the page.
+    """
+    known = directions(models)
+    with gr.Blocks() as tab:
+        if not known:
+            html_block(f'<p class="empty">{words("no_models")}</p>')
+        form = _panes(known)
+        with gr.Row(elem_id="translate-more"):
+            with gr.Column(min_width=280):
+                form["alternatives"] = html_block(elem_id="other-ways")
+                form["attention"] = html_block(elem_id="attention")
+            with gr.Column(min_width=280):
+                form |= _options(known)
+        _listen(models, form)
+        _endpoints(models)
+    return tab
+
+
+def _panes(known):
+    sources = [code for code in CODES if any(code == source for source, _ in known)]
+    targets = [code for code in CODES if any(code == target for _, target in known)]
+    with gr.Row(elem_id="languages"):
+        source = gr.Dropdown([(t(c), c) for c in (AUTO, *sources)], value=AUTO, label=t("from"), min_width=120)
+        swap = gr.Button("⇄", elem_id="swap", scale=0, min_width=52, elem_classes="icon")
+        first = next((target for _, target in known), None)
+        target = gr.Dropdown([(t(c), c) for c in targets], value=first, label=t("to"), min_width=120)
+    with gr.Row(elem_id="panes"):
+        hint = t("source_text_hint")
+        text = gr.Textbox(label=t("source_text"), placeholder=hint, lines=7, max_lines=14, elem_id="source-text")
+        translation = gr.Textbox(
+            label=t("translation"), lines=7, max_lines=14, interactive=False, buttons=["copy"], elem_id="translation"
+        )
+    with gr.Row(elem_id="translate-foot"):
+        facts = html_block(f"<p>{words('only_knows')}</p>" if known else "", elem_id="translate-facts")
+        button = gr.Button(t("translate"), variant="primary", scale=0, min_width=140, elem_id="translate-button")
+    names = ("source", "swap", "target", "text", "translation", "facts", "translate")
+    return dict(zip(names, (source, swap, target, text, translation, facts, button), strict=True))
+
+
+def _options(known):
+    samples = [[text, *direction] for direction, texts in EXAMPLES.items() if direction in known for text in texts]
+    form = {
+        "examples": gr.Dataset(
+            components=[gr.Textbox(visible=False) for _ in range(3)],
+            samples=samples,
+            sample_labels=[text for text, *_ in samples],
+            label=t("examples"),
+            elem_classes="examples",
+            visible=bool(samples),
+        )
+    }
+    with gr.Accordion(t("search"), open=False, elem_classes="panel"):
+        form["num_beams"] = gr.Slider(1, 10, 5, step=1, label=t("num_beams"), info=t("num_beams_hint"), buttons=[])
+        form["num_alternatives"] = gr.Slider(
+            1, 10, 3, step=1, label=t("num_alternatives"), info=t("num_alternatives_hint"), buttons=[]
+        )
+    with gr.Accordion(t("translate_file"), open=False, elem_classes="panel", elem_id="file-panel"):
+        form["file"] = gr.File(label=t("file"), file_types=list(FORMATS), height=120)
+        form["column"] = gr.Textbox(label=t("column"), info=t("column_hint"), max_lines=1)
+        with gr.Row(elem_classes="actions"):
+            form["start"] = gr.Button(t("start"), variant="primary", scale=2, min_width=120)
+            form["cancel"] = gr.Button(t("cancel"), variant="stop", scale=1, min_width=90, interactive=False)
+        form["download"] = gr.File(label=t("download"), interactive=False, height=80)
+    return form
+
+
+def _listen(models, form):
+    events = TranslateEvents(models)
+    fields = [form[name] for name in CHECKS]
+    results = [form[name] for name in ("translation", "facts", "alternatives", "attention")]
+    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": serve.CONCURRENT}
+    work = {**quiet, "concurrency_id": TASK}
+    form["text"].input(events.translate_typed, fields, results, trigger_mode="always_last", **work)
+    pickers = form["source"], form["target"], form["num_beams"], form["num_alternatives"]
+    form["source"].input(events.targets, [form["source"], form["target"]], form["target"], **quiet)
+    gr.on([picker.input for picker in pickers], events.translate_typed, fields, results, trigger_mode="always_last", **work)
+    shown = {**work, "show_progress": "minimal", "show_progress_on": form["facts"]}
+    form["translate"].click(events.translate_now, fields, results, **shown)
+    places = [form[name] for name in ("source", "target", "text", "translation")]
+    swapped = form["swap"].click(events.swap, places, places, **quiet)
+    swapped.then(events.translate_typed, fields, results, **work)
+    chosen = [form[name] for name in ("text", "source", "target")]
+    picked = form["examples"].click(lambda sample: sample, form["examples"], chosen, **quiet)
+    picked.then(events.translate_now, fields, results, **work)
+    opened = gr.on(None, events.welcome, None, [form[name] for name in LINKED], **quiet)
+    opened.then(events.translate_typed, fields, results, **work)
+    inputs = [form[name] for name in ("file", "source", "target", "column")]
+    working = form["start"].click(
+        events.translate_file,
+        inputs,
+        form["download"],
+        api_name="translate_file",  # a file comes in and goes out by a component, so that this event is the endpoint
+        concurrency_limit=serve.CONCURRENT,
+        concurrency_id="translation_file",
+    )
+    switch = lambda on: lambda: gr.update(interactive=on)  # noqa: E731
+    form["start"].click(switch(True), None, form["cancel"], **quiet)
+    working.then(switch(False), None, form["cancel"], **quiet)
+    form["cancel"].click(switch(False), None, form["cancel"], cancels=[working], **quiet)
+
+
+def _endpoints(models):
+    def translate(
+        text: str,
+        source: str = AUTO,
+        target: str | None = None,
+        num_beams: int | None = None,
+        num_alternatives: int = 3,
+    ) -> Iterator[tuple[str, str, dict]]:
+        """Translate a text.
+
+        Args:
+            text: up to 5,000 characters; paragraphs, lists and blank lines are kept.
+            source: "auto", or the code of its language, such as "en"; /health lists the models and their directions.
+            target: a code; by default the first that fits the source.
+            num_beams: hypotheses of the search, 1 to 10; 1 is greedy. By default the model's own.
+            num_alternatives: translations of each sentence, 1 to 10.
+
+        Returns:
+            The translation so far, again and again while it grows; the code of the source's language; and a table
+            {"headers": ["sentence", "translation", "score"], "data": rows}, the likeliest first.
+        """
+        arguments = locals()
+        try:
+            request = Request.check(models, **{name: arguments[name] for name in CHECKS})
+            for progress in serve.translate(models, request):
+                yield progress.translation.text, request.source, table(progress.translation)
+        except BigModelError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    limits = {"concurrency_limit": serve.CONCURRENT, "concurrency_id": TASK}
+    add_endpoint(translate, lambda **values: Request.check(models, **values), **limits)
