@@ -17,7 +17,10 @@ COMMANDS = {
         "train a model on a corpus",
         {"text_generation": "bigmodel.text_generation.train", "translation": "bigmodel.translation.train"},
     ),
-    "evaluate": ("measure a model on held-out text", {"text_generation": "bigmodel.text_generation.evaluate"}),
+    "evaluate": (
+        "measure a model on held-out text",
+        {"text_generation": "bigmodel.text_generation.evaluate", "translation": "bigmodel.translation.evaluate"},
+    ),
     "export": (
         "turn a training's weights into a model folder",
         {"text_generation": "export.to_onnx", "translation": "export.to_onnx"},

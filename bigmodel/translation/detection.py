@@ -181,8 +181,8 @@ def _latin_words(text):
 
 
 def _han_parts(runs):
-    """Return the characters and the pairs of neighbours in runs of Chinese characters, each once."""
-    return {run[i : i + n] for run in runs for n in (1, 2) for i in range(len(run) - n + 1)}
+    """Return the characters and the pairs of neighbours in runs of Chinese characters, each once, in order."""
+    return dict.fromkeys(run[i : i + n] for run in runs for n in (1, 2) for i in range(len(run) - n + 1))
 
 
 def accuracy(detector, texts, code):

@@ -104,9 +104,9 @@ class TranslateEvents:
 def facts(models, request, progress):
     """Return the line under a translation: languages, speed, provider, and a link to the page as it is."""
     translator = models.get(request.model, TASK)
-    pair = f"{words(request.source)} → {words(request.target)}"
+    pair = f"{words(f'language_{request.source}')} → {words(f'language_{request.target}')}"
     parts = [
-        f"{words('detected')} <b>{words(request.source)}</b>" if request.detected else pair,
+        f"{words('detected')} <b>{words(f'language_{request.source}')}</b>" if request.detected else pair,
         f"{progress.done}/{progress.total} {words('sentences')}",
         f"<b>{progress.seconds:.2f}</b> {words('seconds')}",
         escape(provider_name(translator.provider)),

@@ -261,7 +261,7 @@ def _choose(rows, width, header, column):
         return names.index(column)
     if not column.isdecimal():
         raise InputError("column", f"{column[:40]!r} is not in the header; there are {', '.join(names)[:200]}")
-    if not 1 <= int(column) <= width:
+    if len(column) > 9 or not 1 <= int(column) <= width:
         raise InputError("column", f"{column[:40]} is out of range; the table has {width} columns")
     return int(column) - 1
 

@@ -13,6 +13,8 @@ from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.texts import t, words
 from bigmodel.ui.widgets import html_block
 
+# as their speakers call them
+OWN_NAMES = {AUTO: "Auto 自动", "en": "English", "de": "Deutsch", "zh": "中文", "lzh": "文言文"}
 # direction -> what to try
 EXAMPLES = {
     ("en", "de"): ("Two dogs are playing in the snow.", "A woman in a red coat is waiting for the bus."),
@@ -54,13 +56,14 @@ def build(models):
 
 
 def _panes(known):
-    sources = [code for code in CODES if any(code == source for source, _ in known)]
+    sources = [code for code in (AUTO, *CODES) if code == AUTO or any(code == source for source, _ in known)]
     targets = [code for code in CODES if any(code == target for _, target in known)]
+    named = lambda codes: [(OWN_NAMES[code], code) for code in codes]  # noqa: E731
     with gr.Row(elem_id="languages"):
-        source = gr.Dropdown([(t(c), c) for c in (AUTO, *sources)], value=AUTO, label=t("from"), min_width=120)
+        source = gr.Dropdown(named(sources), value=AUTO, label=t("source_language"), min_width=120)
         swap = gr.Button("⇄", elem_id="swap", scale=0, min_width=52, elem_classes="icon")
         first = next((target for _, target in known), None)
-        target = gr.Dropdown([(t(c), c) for c in targets], value=first, label=t("to"), min_width=120)
+        target = gr.Dropdown(named(targets), value=first, label=t("target_language"), min_width=120)
     with gr.Row(elem_id="panes"):
         hint = t("source_text_hint")
         text = gr.Textbox(label=t("source_text"), placeholder=hint, lines=7, max_lines=14, elem_id="source-text")
@@ -92,10 +95,10 @@ def _options(known):
             1, 10, 3, step=1, label=t("num_alternatives"), info=t("num_alternatives_hint"), buttons=[]
         )
     with gr.Accordion(t("translate_file"), open=False, elem_classes="panel", elem_id="file-panel"):
-        form["file"] = gr.File(label=t("file"), file_types=list(FORMATS), height=120)
-        form["column"] = gr.Textbox(label=t("column"), info=t("column_hint"), max_lines=1)
+        form["file"] = gr.File(label=t("file_hint"), file_types=list(FORMATS), height=120)
+        form["column"] = gr.Textbox("", label=t("column"), info=t("column_hint"), max_lines=1)
         with gr.Row(elem_classes="actions"):
-            form["start"] = gr.Button(t("start"), variant="primary", scale=2, min_width=120)
+            form["start"] = gr.Button(t("start_file"), variant="primary", scale=2, min_width=120)
             form["cancel"] = gr.Button(t("cancel"), variant="stop", scale=1, min_width=90, interactive=False)
         form["download"] = gr.File(label=t("download"), interactive=False, height=80)
     return form
@@ -107,20 +110,17 @@ def _listen(models, form):
     results = [form[name] for name in ("translation", "facts", "alternatives", "attention")]
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": serve.CONCURRENT}
     work = {**quiet, "concurrency_id": TASK}
-    form["text"].input(events.translate_typed, fields, results, trigger_mode="always_last", **work)
-    pickers = form["source"], form["target"], form["num_beams"], form["num_alternatives"]
+    # a change, since input tells of keys alone: pasted texts, examples, links and swaps are changes, too
+    changes = [form["text"].change, *(form[n].input for n in ("source", "target", "num_beams", "num_alternatives"))]
     form["source"].input(events.targets, [form["source"], form["target"]], form["target"], **quiet)
-    gr.on([picker.input for picker in pickers], events.translate_typed, fields, results, trigger_mode="always_last", **work)
+    gr.on(changes, events.translate_typed, fields, results, trigger_mode="always_last", **work)
     shown = {**work, "show_progress": "minimal", "show_progress_on": form["facts"]}
     form["translate"].click(events.translate_now, fields, results, **shown)
     places = [form[name] for name in ("source", "target", "text", "translation")]
-    swapped = form["swap"].click(events.swap, places, places, **quiet)
-    swapped.then(events.translate_typed, fields, results, **work)
+    form["swap"].click(events.swap, places, places, **quiet)
     chosen = [form[name] for name in ("text", "source", "target")]
-    picked = form["examples"].click(lambda sample: sample, form["examples"], chosen, **quiet)
-    picked.then(events.translate_now, fields, results, **work)
-    opened = gr.on(None, events.welcome, None, [form[name] for name in LINKED], **quiet)
-    opened.then(events.translate_typed, fields, results, **work)
+    form["examples"].click(lambda sample: sample, form["examples"], chosen, **quiet)
+    gr.on(None, events.welcome, None, [form[name] for name in LINKED], **quiet)
     inputs = [form[name] for name in ("file", "source", "target", "column")]
     working = form["start"].click(
         events.translate_file,

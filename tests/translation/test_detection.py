@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bigmodel.translation import detection
 from bigmodel.translation.detection import CODES, PATH, TESTS, LanguageDetector, accuracy
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "text"
-HARD = {("lzh-zh.classical-modern.test.tsv.xz", "lzh"): 0.985}  # some sentences of the two are the same
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_the_accuracy_on_a_test_file(detector, name, columns):
     for code, texts in zip(columns, zip(*read_rows(DATA / name, columns), strict=True), strict=True):
         count, share = accuracy(detector, texts, code)
         assert count >= 200
-        assert share >= HARD.get((name, code), 0.99), code
+        assert share >= 0.99, code
 
 
 @pytest.mark.parametrize(
@@ -153,3 +153,16 @@ def test_detection_imports_neither_torch_nor_what_trains():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_training_tells_the_corpora_apart_and_keeps_the_hand_made_parts(tmp_path, monkeypatch):
+    corpora = {"a.tsv": ("en", "de"), "b.tsv": ("lzh", "zh")}
+    (tmp_path / "a.tsv").write_text("a zork zork\tein blimm blimm\n" * 9, encoding="utf-8")
+    (tmp_path / "b.tsv").write_text("天地玄黄也\t我们的宇宙\n" * 9, encoding="utf-8")
+    monkeypatch.setattr(detection, "_TRAIN", corpora)
+    kept = {"common": {"en": "the", "de": "der", "fr": "le"}, "simplified": ["們", "们"], "words": {}, "bias": 9}
+    values = json.loads(json.dumps(detection.train(tmp_path, kept)))
+    assert values["common"] == kept["common"] and values["simplified"] == kept["simplified"]
+    assert values["words"]["en"].split()[0] == "zork" and "the" in values["words"]["en"].split()
+    trained = LanguageDetector(values)
+    assert [best(trained, text) for text in ("zork", "blimm", "玄黄", "我們")] == ["en", "de", "lzh", "zh"]

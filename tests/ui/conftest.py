@@ -1,15 +1,19 @@
-"""A served page with two tiny models and a broken one, and a browser."""
+"""A served page with tiny models and a broken one, and a browser."""
 
 import os
+import re
 import shutil
 import time
 
 import pytest
 
+URL = re.compile(r"^(http://(127\.0\.0\.1|localhost)[:/]|data:|blob:)")
+
 
 @pytest.fixture(scope="session")
-def models_root(tmp_path_factory, tiny_poetry, tiny_stories):
-    """A folder of "tiny-poetry" and "tiny-stories", whose texts never end early, and of "altered", a spoilt copy."""
+def models_root(tmp_path_factory, tiny_poetry, tiny_stories, quantized_folder):
+    """A folder of "tiny-poetry" and "tiny-stories", whose texts never end early, of "altered", a spoilt copy, and of
+    "tiny", a translator of English and German."""
     from bigmodel.config import read_json, write_json
     from bigmodel.runtime.artifacts import write_manifest
 
@@ -25,6 +29,7 @@ def models_root(tmp_path_factory, tiny_poetry, tiny_stories):
             f"---\nlicense: mit\n---\n# {name}\n\nBits per byte: 1.25\n", encoding="utf-8"
         )
         write_manifest(folder)
+    shutil.copytree(quantized_folder, root / "tiny")
     with (root / "altered/tokenizer.json").open("a") as file:
         file.write(" ")
     return root
@@ -64,3 +69,40 @@ def browser():
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def open_page(page, browser):
+    """Function of a path and context options: an opened page that refuses every other host."""
+    contexts, faults = [], []
+
+    def told(message):
+        """A complaint; the last one is Gradio's own, at every upload."""
+        return message.type in ("error", "warning") and message.text != "Method not implemented."
+
+    def open_(path="", **options):
+        context = browser.new_context(**{"locale": "en-US", **options})
+        contexts.append(context)
+        tab = context.new_page()
+
+        def route(route):
+            if URL.match(route.request.url):
+                return route.continue_()
+            faults.append(f"asked for {route.request.url}")
+            return route.abort()
+
+        context.route("**/*", route)
+        tab.on("console", lambda m: faults.append(f"console: {m.text}") if told(m) else None)
+        tab.on("pageerror", lambda error: faults.append(f"script: {error}"))
+        tab.goto(page.local_url + path)
+        if "tab=translate" in path:
+            tab.locator("#source-text textarea").wait_for(timeout=30_000)
+        else:
+            tab.locator(".segmented label.selected").wait_for(timeout=30_000)
+            tab.locator("#alternatives button").nth(9).wait_for(timeout=30_000)  # the page has settled
+        return tab
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert faults == []

@@ -3,40 +3,7 @@
 import re
 import time
 
-import pytest
 from playwright.sync_api import expect
-
-URL = re.compile(r"^(http://(127\.0\.0\.1|localhost)[:/]|data:|blob:)")
-
-
-@pytest.fixture
-def open_page(page, browser):
-    """Function of a path and context options: an opened page that refuses every other host."""
-    contexts, faults = [], []
-
-    def open_(path="", **options):
-        context = browser.new_context(**{"locale": "en-US", **options})
-        contexts.append(context)
-        tab = context.new_page()
-
-        def route(route):
-            if URL.match(route.request.url):
-                return route.continue_()
-            faults.append(f"asked for {route.request.url}")
-            return route.abort()
-
-        context.route("**/*", route)
-        tab.on("console", lambda m: faults.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
-        tab.on("pageerror", lambda error: faults.append(f"script: {error}"))
-        tab.goto(page.local_url + path)
-        tab.locator(".segmented label.selected").wait_for(timeout=30_000)
-        tab.locator("#alternatives button").nth(9).wait_for(timeout=30_000)  # the page has settled
-        return tab
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert faults == []
 
 
 def write(tab, prompt="Once upon a"):
