@@ -18,6 +18,7 @@ from onnx import TensorProto
 from bigmodel.errors import ExportError
 from export.weights import DenseWeights
 
+NORM_REACH = 10  # root mean squares; what lies beyond is cut
 SHRINKS = np.linspace(1.0, 0.7, 13, dtype=np.float32)
 
 
@@ -198,8 +199,10 @@ class RowQuantizedWeights(DenseWeights):
 
     For products of many rows, such as beams or encoders have, integer products of whole rows are faster than blocks.
     ONNX Runtime's own dynamic quantisation takes one scale for all rows, so that a row's result depends on its
-    company; here each row is divided by its largest value first. Sums of integers are exact: a row's result is the
-    same in any batch, bit for bit. Seven bits, since without VNNI the processor adds two products in 16 bits.
+    company; here each row is divided by its largest value first. After a norm even that is not needed: its output has
+    the root mean square of its weight, and one step for all rows is fine enough. Sums of integers are exact: a row's
+    result is the same in any batch, bit for bit. Seven bits, since without VNNI the processor adds two products in 16
+    bits.
 
     Args:
         tensors: dict of float32 arrays under Hugging Face's names.
@@ -217,21 +220,36 @@ class RowQuantizedWeights(DenseWeights):
         scales = graph.constant(f"{label}.scales", scales.astype(np.float32))
         return graph.constant(f"{label}.codes", codes.T), scales
 
+    def normed(self, graph, x, name, factor=1.0):
+        """See DenseWeights."""
+        step = NORM_REACH * float(np.sqrt(np.mean(self.tensors[name] ** 2))) / 127
+        finest = graph.constant(f"{name}.step", np.float32(step))
+        scaled = graph.constant(f"{name}.scaled_step", np.float32(step * factor))
+        self._quantized[x] = graph.op("QuantizeLinear", x, finest, self._middle(graph)), scaled, None
+        return x
+
+    @staticmethod
+    def _middle(graph):
+        return graph.constant("middle", np.uint8(128))
+
     def _quantize(self, graph, x):
-        """Return the codes of x, uint8 around 128, and each row's largest value; once for all who read x."""
+        """Return the codes of x, uint8 around 128, their step, and what the product is to be multiplied by."""
         if x not in self._quantized:
             largest = graph.op("ReduceMax", graph.op("Abs", x), graph.constant("last_axis", np.array([-1])), keepdims=1)
             largest = graph.op("Max", largest, graph.constant("tiny", np.float32(1e-12)))
-            step, middle = graph.constant("step", np.float32(1 / 127)), graph.constant("middle", np.uint8(128))
-            self._quantized[x] = graph.op("QuantizeLinear", graph.op("Div", x, largest), step, middle), largest
+            step = graph.constant("step", np.float32(1 / 127))
+            codes = graph.op("QuantizeLinear", graph.op("Div", x, largest), step, self._middle(graph))
+            self._quantized[x] = codes, step, largest
         return self._quantized[x]
 
     def linear(self, graph, x, *names, outputs=1):
         """See DenseWeights."""
         codes, scales = self._store(graph, names)
-        rows, largest = self._quantize(graph, x)
-        product = graph.op("MatMulIntegerToFloat", rows, codes, "step", scales, "middle")
-        return graph.op("Mul", product, largest, outputs=outputs)
+        rows, step, largest = self._quantize(graph, x)
+        inputs = rows, codes, step, scales, self._middle(graph)
+        if largest is None:
+            return graph.op("MatMulIntegerToFloat", *inputs, outputs=outputs)
+        return graph.op("Mul", graph.op("MatMulIntegerToFloat", *inputs), largest, outputs=outputs)
 
     def embed(self, graph, ids, name):
         """See DenseWeights. A tied head reads the same codes."""

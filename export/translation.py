@@ -51,10 +51,11 @@ class StackGraph:
         self.width = config.num_attention_heads * config.head_dim
         self.float = FLOATS[weights.dtype]
 
-    def norm(self, x, name):
+    def norm(self, x, name, factor=1.0):
         """RMSNorm over the last axis; Add and norm apart are faster than the fused kernel where rows are few."""
         weight = self.weights.vector(self.graph, f"{name}.weight")
-        return self.graph.op("SimplifiedLayerNormalization", x, weight, axis=-1, epsilon=self.config.rms_norm_eps)
+        x = self.graph.op("SimplifiedLayerNormalization", x, weight, axis=-1, epsilon=self.config.rms_norm_eps)
+        return self.weights.normed(self.graph, x, f"{name}.weight", factor)
 
     def linear(self, x, *names):
         """Several layers' outputs side by side."""
@@ -178,9 +179,7 @@ def decoder_graph(decoder, weights, tensors):
         x = graph.op("Add", x, stack.linear(mixed, f"{prefix}.1.EncDecAttention.o"))
         normed = stack.norm(x, f"{prefix}.2.layer_norm")
         x = graph.op("Add", x, stack.feed_forward(normed, f"{prefix}.2.DenseReluDense"))
-    scale = graph.constant("output_scale", np.array(decoder.hidden_size**-0.5, stack.float))
-    scaled = graph.op("Mul", stack.norm(x, "decoder.final_layer_norm"), scale)
-    logits = weights.linear(graph, scaled, EMBEDDING)
+    logits = weights.linear(graph, stack.norm(x, "decoder.final_layer_norm", decoder.hidden_size**-0.5), EMBEDDING)
     if weights.dtype != TensorProto.FLOAT:
         logits = graph.op("Cast", logits, to=TensorProto.FLOAT)
     names = ["top_log_probs", "top_ids"]

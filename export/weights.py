@@ -31,6 +31,12 @@ class DenseWeights:
         """A norm's weight (n,), times a number."""
         return graph.constant(name, self.tensors[name] * np.float32(factor))
 
+    def normed(self, graph, x, name, factor=1.0):
+        """Return x, the output of a norm with the weight ``name``, times a number, for ``linear`` to read."""
+        if factor == 1:
+            return x
+        return graph.op("Mul", x, graph.constant(f"{name}.factor", np.array(factor, FLOATS[self.dtype])))
+
     def embed(self, graph, ids, name):
         """Rows of the embedding ``name``: (batch, sequence) -> (batch, sequence, hidden_size)."""
         return graph.op("Gather", graph.constant(name, self.tensors[name]), ids)
@@ -41,7 +47,7 @@ class DenseWeights:
         return graph.op("MatMul", x, graph.constant("|".join(names) + ".T", stacked.T), outputs=outputs)
 
 
-class ExternalWeights:
+class ExternalWeights(DenseWeights):
     """Weights that stay in model.safetensors; ONNX Runtime stacks and transposes them while it loads the graph.
 
     The graph's file must lie beside model.safetensors: ONNX Runtime takes external data of the same folder only.

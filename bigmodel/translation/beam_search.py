@@ -23,28 +23,30 @@ class Hypothesis:
     score: float
 
 
-def beam_search(hypotheses, *, end, limits, length_penalty=1.0, early_stopping=False, banned=None):
-    """Return the best translations of each sentence, best first, as many as there are beams.
+def beam_search(hypotheses, *, end, limits, num_hypotheses=None, length_penalty=1.0, early_stopping=False, banned=None):
+    """Return the best translations of each sentence, best first, as many as there are beams at most.
 
     At each step the 2 x beams likeliest continuations of all hypotheses of a sentence are taken; those among the first
-    ``beams`` that end are finished, the best that do not end go on. A sentence is done when ``beams`` are finished and
-    none that goes on could still be better at its present length.
+    ``beams`` that end are finished, the best that do not end go on. A sentence is done when ``num_hypotheses`` are
+    finished and none that goes on is better at its present length.
 
     Args:
         hypotheses: with num_beams, mask (sentences, source), step(tokens, parents, num_candidates), keep(rows); see
             decoding.Hypotheses.
         end: id that begins and ends a translation.
         limits: (sentences,) longest translation, in tokens with the end.
+        num_hypotheses: so many are wanted, ``beams`` by default; fewer are found sooner.
         length_penalty: exponent of the length by which a log-probability is divided; above 0 favours longer ones.
-        early_stopping: a sentence is done as soon as ``beams`` are finished.
+        early_stopping: a sentence is done as soon as ``num_hypotheses`` are finished.
         banned: (sentences, vocab_size) or (vocab_size,) bool, tokens that never come; None for none.
 
     Returns:
         list of lists of Hypothesis.
 
-    Source: transformers, GenerationMixin._beam_search, whose results these are.
+    Source: transformers, GenerationMixin._beam_search, whose results these are where ``beams`` are wanted.
     """
     beams, count = hypotheses.num_beams, len(hypotheses.mask)
+    wanted, early_stopping = num_hypotheses or beams, early_stopping or beams == 1  # one beam is greedy
     found, limits = [[] for _ in range(count)], np.asarray(limits)
     rows, alive, length = np.arange(count), np.ones(count, bool), 0
     tokens = np.full((count, beams), end, np.int64)
@@ -68,8 +70,8 @@ def beam_search(hypotheses, *, end, limits, length_penalty=1.0, early_stopping=F
         hope = scores[:, 0] / length**length_penalty
         for row in np.flatnonzero(alive):
             kept = found[rows[row]]
-            full = len(kept) == beams
-            alive[row] = not (at_limit[row] or (full and (early_stopping or hope[row] <= kept[-1].score)))
+            enough = len(kept) >= wanted and (early_stopping or hope[row] <= kept[wanted - 1].score)
+            alive[row] = not (at_limit[row] or enough)
         if not alive.any():
             return found
         if alive.mean() <= 1 - _DONE_SHARE:

@@ -78,9 +78,15 @@ def run(arguments):
 
 
 class Ours:
-    """The graphs of a model folder, through beam search."""
+    """The graphs of a model folder, through beam search.
 
-    def __init__(self, folder, config, threads):
+    Args:
+        folder, config, threads: as for the others.
+        num_hypotheses: 1, as it is served, or None, as transformers searches.
+    """
+
+    def __init__(self, folder, config, threads, num_hypotheses=None):
+        self.num_hypotheses = num_hypotheses
         sessions = (
             create_session(folder / f"onnx/{part}_model_quantized.onnx", ["cpu"], threads)
             for part in ("encoder", "decoder")
@@ -91,7 +97,7 @@ class Ours:
         """Return the ids of the best translation of each source."""
         limits = [_limit(max(sources, key=len))] * len(sources)
         hypotheses = self.model.start(sources, num_beams)
-        found = beam_search(hypotheses, end=self.model.end, limits=limits, early_stopping=num_beams == 1)
+        found = beam_search(hypotheses, end=self.model.end, limits=limits, num_hypotheses=self.num_hypotheses)
         return [best.ids for best, *_ in found]
 
 
@@ -162,7 +168,7 @@ def open_engines(folder, work, threads):
 
     config = read_json(folder / "config.json")
     export(folder, work / "fp32", "fp32")
-    engines = {"bigmodel int8": Ours(folder, config, threads), "bigmodel fp32": Ours(work / "fp32", config, threads)}
+    engines = {"bigmodel int8": Ours(folder, config, threads, 1), "bigmodel fp32": Ours(work / "fp32", config, threads)}
     absent = {}
     for name, module, make in (
         ("transformers fp32", "transformers", lambda: Transformers(folder, config, threads)),

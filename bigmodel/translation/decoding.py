@@ -20,6 +20,7 @@ class EncoderDecoder:
         self.encoder, self.decoder, self.device = encoder.ort, decoder.ort, decoder.device
         self.end, self.heads = config["eos_token_id"], config["num_heads"]
         self.layers, self.head_dim = config["num_decoder_layers"], config["d_kv"]
+        self.max_length = config["n_positions"]
         types = {i.name: i.type for i in self.decoder.get_inputs()}
         self.dtype = np.dtype(ELEMENT_TYPES[types["ancestors"]])
         self.encoded = [o.name for o in self.encoder.get_outputs()]
@@ -66,6 +67,15 @@ class Hypotheses:
         self.presents = [name.replace("past_key_values", "present") for name in names]
         self._ancestors = np.zeros((len(mask), 1, num_beams, 0), model.dtype)
         self._own = np.where(np.eye(num_beams, dtype=bool), 0, _HIDDEN).astype(model.dtype)[None, None]
+        self._distances = np.arange(model.max_length)[::-1].repeat(num_beams)
+        self._bind()
+
+    def _bind(self):
+        """Bind what stays the same from step to step."""
+        self._binding = self.model.decoder.io_binding()
+        self._binding.bind_cpu_input("attention_mask", self.mask)
+        for name, value in self.encoded.items():
+            self._binding.bind_ortvalue_input(name, value)
 
     def step(self, tokens, parents, num_candidates, outputs=()):
         """Continue every hypothesis by a token.
@@ -80,33 +90,38 @@ class Hypotheses:
             log_probs, ids: (sentences, beams, num_candidates), the likeliest next tokens, best first; then a list of
             the further outputs, where any were asked for.
         """
-        beams, count = self.num_beams, len(tokens)
-        kept = self._ancestors[np.arange(count)[:, None], :, parents].transpose(0, 2, 1, 3)
-        own = np.broadcast_to(self._own, (count, 1, beams, beams))
-        self._ancestors = np.ascontiguousarray(np.concatenate([kept, own], axis=-1))
         self.steps += 1
+        total, binding = self.steps * self.num_beams, self._binding
         inputs = {
             "input_ids": np.ascontiguousarray(tokens),
-            "ancestors": self._ancestors,
-            "distances": np.arange(self.steps - 1, -1, -1).repeat(beams),
-            "attention_mask": self.mask,
+            "ancestors": self._follow(parents),
+            "distances": self._distances[-total:],
             "num_candidates": np.array([num_candidates]),
         }
-        binding = self.model.decoder.io_binding()
         for name, array in inputs.items():
             binding.bind_cpu_input(name, array)
-        for name, value in (*self.cache.items(), *self.encoded.items()):
+        for name, value in self.cache.items():
             binding.bind_ortvalue_input(name, value)
+        binding.clear_binding_outputs()
         for name in ("top_log_probs", "top_ids", *outputs):
             binding.bind_output(name, "cpu")
         for name in self.presents:
             binding.bind_output(name, self.model.device)
         self.model.decoder.run_with_iobinding(binding)
         log_probs, ids, *rest = binding.get_outputs()
-        further, presents = rest[: len(outputs)], rest[len(outputs) :]
-        self.cache = dict(zip(self.cache, presents, strict=True))
+        self.cache = dict(zip(self.cache, rest[len(outputs) :], strict=True))
         found = log_probs.numpy(), ids.numpy()
-        return (*found, [value.numpy() for value in further]) if outputs else found
+        return (*found, [value.numpy() for value in rest[: len(outputs)]]) if outputs else found
+
+    def _follow(self, parents):
+        """Return which tokens each hypothesis sees: its parent's, and the new one of its own."""
+        if self.num_beams == 1:  # all of its sentence's
+            self._ancestors = np.zeros((len(parents), 1, 1, self.steps), self.model.dtype)
+        else:
+            kept = np.take_along_axis(self._ancestors, parents[:, None, :, None], 2)
+            own = self._own.repeat(len(parents), 0)
+            self._ancestors = np.concatenate([kept, own], axis=-1)
+        return self._ancestors
 
     def keep(self, rows):
         """Go on with these sentences alone."""
@@ -114,3 +129,4 @@ class Hypotheses:
         for values in (self.cache, self.encoded):
             for name, value in values.items():
                 values[name] = ort.OrtValue.ortvalue_from_numpy(value.numpy()[rows], self.model.device)
+        self._bind()

@@ -182,7 +182,7 @@ class Translator:
     def _search(self, num_beams, fewest, search):
         """Return how many beams there are, at least ``fewest``, and the other arguments of beam_search."""
         num_beams = max(_number("num_beams", num_beams or self.defaults["num_beams"], MAX_BEAMS), fewest)
-        defaults = {"length_penalty": self.defaults["length_penalty"], "early_stopping": num_beams == 1}
+        defaults = {"num_hypotheses": fewest, "length_penalty": self.defaults["length_penalty"]}
         return num_beams, {**defaults, **search}
 
     def direction(self, text, source="auto", target=None):

@@ -167,7 +167,7 @@ def test_about_shows_cards_and_the_broken_model(open_page):
     assert tab.locator(".segmented label").count() == 2
     tab.get_by_role("tab", name="About").click()
     tab.locator("#host .state.broken").wait_for()
-    assert tab.locator("#host .state.ready").count() == 2
+    assert tab.locator("#host .state.ready").count() == 3
     assert tab.get_by_text("Bits per byte: 1.25").count() >= 2
     assert "license: mit" not in tab.locator("body").inner_text()
 
