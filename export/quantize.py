@@ -51,7 +51,8 @@ class Recipe:
 
 
 # The largest blocks with which a row's result is the same alone and in a batch, bit for bit, in ONNX Runtime 1.31:
-# larger ones are 5 to 25 % faster, but there the kernels of one row and of several sum in different orders.
+# larger ones are 5 to 25 % faster, but there the kernels of one row and of several sum in different orders; so do
+# those of int4 where the processor lacks AVX-512.
 RECIPES = {
     "int4": Recipe(bits=4, block_size=32),
     "int8": Recipe(bits=8, block_size=64),

@@ -1,7 +1,7 @@
 """``python -m bigmodel benchmark training``: our step and the stock transformers' step, in turn, and the matrix peak.
 
-Both sides train a Qwen3 of the same shape on the same random batches, in bfloat16 by autocast over float32 weights,
-and clip the gradient. Ours is the Trainer's whole step as ``train`` runs it: torch.compile, the loss in pieces, Muon
+Both sides train a Qwen3 of the same shape on the same random batches, in bfloat16 by autocast over float32 weights
+(in float32 where the processor has no fast bfloat16), and clip the gradient. Ours is the Trainer's whole step as ``train`` runs it: torch.compile, the loss in pieces, Muon
 for the matrices and AdamW for the rest. Stock is the plain loop: model(input_ids, labels).loss, backward, AdamW
 (fused); with --compile-stock it is compiled, too. Compilation is not timed.
 """
@@ -20,6 +20,7 @@ from bigmodel.config import TransformerConfig, write_json
 from bigmodel.errors import BigModelError
 from bigmodel.nn.transformer import CausalLM
 from bigmodel.training.loop import Trainer
+from bigmodel.training.optimizer import has_fast_bf16
 from bigmodel.training.settings import TrainingSettings
 
 # the 22 M shape that the -gpu presets of text generation train
@@ -71,12 +72,12 @@ def flops_per_token(config, window):
     return 6 * weights + 6 * config.num_hidden_layers * width * window
 
 
-def matrix_peak(device, repeats):
-    """Return the most that bfloat16 matrix products reach here, in GFLOP/s."""
+def matrix_peak(device, dtype, repeats):
+    """Return the most that matrix products of a type reach here, in GFLOP/s."""
     best = 0.0
     for rows, inner, columns in _PEAK_SHAPES:
-        a = torch.randn(rows, inner, device=device).bfloat16()
-        b = torch.randn(inner, columns, device=device).bfloat16()
+        a = torch.randn(rows, inner, device=device, dtype=dtype)
+        b = torch.randn(inner, columns, device=device, dtype=dtype)
         for _ in range(repeats):
             seconds = _timed(lambda a=a, b=b: a @ b, device)
             best = max(best, 2 * rows * inner * columns / seconds / 1e9)
@@ -118,7 +119,7 @@ def stock_step(config, data, accumulation, device, compiled):
         for _ in range(accumulation):
             ids, _ = data.batch(next(count))
             ids = ids.to(device)
-            with torch.autocast(device.type, torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
                 loss = forward(input_ids=ids, labels=ids).loss / accumulation
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -142,6 +143,7 @@ def compare(config, *, rows, window, accumulation, rounds, compile_stock=False):
         of the median), "ratio" of the medians, "peak_gflops", and the conditions.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if has_fast_bf16(device) else torch.float32
     data = RandomBatches(rows, window, config.vocab_size)
     tokens, flops = data.tokens_per_step * accumulation, flops_per_token(config, window)
     with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +156,7 @@ def compare(config, *, rows, window, accumulation, rounds, compile_stock=False):
                 _timed(step, device)
         seconds, peaks = {name: [] for name in steps}, []
         for _ in range(rounds):
-            peaks.append(matrix_peak(device, 3))
+            peaks.append(matrix_peak(device, dtype, 3))
             for name, step in steps.items():
                 seconds[name].append(_timed(step, device))
                 print(f"{name}: {tokens / seconds[name][-1]:,.0f} tokens/s", file=sys.stderr)
@@ -170,6 +172,7 @@ def compare(config, *, rows, window, accumulation, rounds, compile_stock=False):
     conditions = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
+        "precision": str(dtype).removeprefix("torch."),
         "parameters": sum(p.numel() for p in CausalLM(config).parameters()),
         "rows": rows,
         "window": window,
@@ -200,15 +203,16 @@ def run(arguments):
     names = ("rows", "window", "accumulation", "rounds", "compile_stock")
     result = compare(SHAPE, **{name: getattr(arguments, name) for name in names})
     print(f"{result['parameters'] / 1e6:.1f} M parameters, {result['device']}, {result['threads']} threads")
-    print("ours: Trainer's step, compiled, Muon and AdamW, loss in pieces; bf16 autocast, clipping")
+    precision = result["precision"]
+    print(f"ours: Trainer's step, compiled, Muon and AdamW, loss in pieces; {precision}, clipping")
     compiled = "compiled" if result["stock_compiled"] else "not compiled"
-    print(f"stock: transformers' Qwen3ForCausalLM, {compiled}, AdamW, its own loss; bf16 autocast, clipping")
+    print(f"stock: transformers' Qwen3ForCausalLM, {compiled}, AdamW, its own loss; {precision}, clipping")
     for name in ("ours", "stock"):
         row = result[name]
         speed, best = row["tokens_per_second"], row["best_tokens_per_second"]
         share = f"{row['gflops']:,.0f} GFLOP/s, {row['share_of_peak']:.1%} of the peak"
         print(f"{name:6}{speed:10,.0f} tokens/s (best {best:,.0f}), {share}")
-    print(f"ratio {result['ratio']:.2f}; bf16 matrix peak {result['peak_gflops']:,.0f} GFLOP/s")
+    print(f"ratio {result['ratio']:.2f}; {precision} matrix peak {result['peak_gflops']:,.0f} GFLOP/s")
     if arguments.out:
         write_json(arguments.out, result)
     return 0

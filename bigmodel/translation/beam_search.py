@@ -64,9 +64,9 @@ def beam_search(hypotheses, *, end, limits, num_hypotheses=None, length_penalty=
             log_prob = float(total[row, place])
             finished = [*found[rows[row]], Hypothesis(text, log_prob, log_prob / length**length_penalty)]
             found[rows[row]] = sorted(finished, key=lambda h: -h.score)[:beams]
-        going = np.argsort(ends, axis=1, kind="stable")[:, :beams]
-        scores, tokens, parents = (np.take_along_axis(values, going, 1) for values in (total, ids, origins))
-        texts = np.concatenate([np.take_along_axis(texts, parents[..., None], 1), tokens[..., None]], axis=2)
+        going = np.arange(len(rows))[:, None], np.argsort(ends, axis=1, kind="stable")[:, :beams]
+        scores, tokens, parents = total[going], ids[going], origins[going]
+        texts = np.concatenate([texts[going[0], parents], tokens[..., None]], axis=2)
         hope = scores[:, 0] / length**length_penalty
         for row in np.flatnonzero(alive):
             kept = found[rows[row]]
@@ -91,4 +91,5 @@ def _continuations(hypotheses, tokens, parents, scores, banned, rows):
     width = ids.shape[-1]  # fewer than asked for where the vocabulary is smaller
     total, ids = total.reshape(len(tokens), -1), ids.reshape(len(tokens), -1)
     best = np.argsort(-total, axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(total, best, 1), best // width, np.take_along_axis(ids, best, 1)
+    places = np.arange(len(tokens))[:, None], best
+    return total[places], best // width, ids[places]

@@ -118,7 +118,7 @@ class Hypotheses:
         if self.num_beams == 1:  # all of its sentence's
             self._ancestors = np.zeros((len(parents), 1, 1, self.steps), self.model.dtype)
         else:
-            kept = np.take_along_axis(self._ancestors, parents[:, None, :, None], 2)
+            kept = self._ancestors[np.arange(len(parents))[:, None], :, parents].transpose(0, 2, 1, 3)
             own = self._own.repeat(len(parents), 0)
             self._ancestors = np.concatenate([kept, own], axis=-1)
         return self._ancestors
