@@ -26,6 +26,7 @@ COMMANDS = {
         {"text_generation": "export.to_onnx", "translation": "export.to_onnx"},
     ),
     "generate": ("write text in the terminal", {"text_generation": "bigmodel.text_generation.generate"}),
+    "translate": ("translate text in the terminal", "bigmodel.translation.translate"),
     "benchmark": (
         "compare our speed with others'",
         {

@@ -7,12 +7,13 @@ cd "$(dirname "$0")/.."
 data=$1
 shift
 suffix=${PRESET_SUFFIX:-}
-for name in ${*:-stories poetry}; do
+for name in ${*:-stories poetry en-de}; do
     model=export/artifacts/$name
-    python -m bigmodel train text_generation --preset "$name$suffix" --data "$data"
-    python -m bigmodel export text_generation --model "runs/$name$suffix/model" --out "$model"
+    case $name in *-*) task=translation ;; *) task=text_generation ;; esac
+    python -m bigmodel train $task --preset "$name$suffix" --data "$data"
+    python -m bigmodel export $task --model "runs/$name$suffix/model" --out "$model"
     for engine in torch onnx; do
-        python -m bigmodel evaluate text_generation --model "$model" --data "$data" --engine $engine
+        python -m bigmodel evaluate $task --model "$model" --data "$data" --engine $engine
     done
     python -m bigmodel report --model "$model"
 done

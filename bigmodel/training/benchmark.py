@@ -1,9 +1,10 @@
 """``python -m bigmodel benchmark training``: our step and the stock transformers' step, in turn, and the matrix peak.
 
-Both sides train a Qwen3 of the same shape on the same random batches, in bfloat16 by autocast over float32 weights
-(in float32 where the processor has no fast bfloat16), and clip the gradient. Ours is the Trainer's whole step as ``train`` runs it: torch.compile, the loss in pieces, Muon
-for the matrices and AdamW for the rest. Stock is the plain loop: model(input_ids, labels).loss, backward, AdamW
-(fused); with --compile-stock it is compiled, too. Compilation is not timed.
+Both sides train a Qwen3 of the same shape on the same random batches, in bfloat16 by autocast over float32 weights (in
+float32 where the processor has no fast bfloat16), and clip the gradient. Ours is the Trainer's whole step as ``train``
+runs it: torch.compile, the loss in pieces, Muon for the matrices and AdamW for the rest. Stock is the plain loop:
+model(input_ids, labels).loss, backward, AdamW (fused); with --compile-stock it is compiled, too. Compilation is not
+timed.
 """
 
 import dataclasses
