@@ -9,7 +9,7 @@ from gradio.utils import get_upload_folder
 
 from bigmodel.errors import BigModelError
 from bigmodel.translation import serve
-from bigmodel.translation.request import AUTO, CHECKS, TASK, Request, directions
+from bigmodel.translation.request import AUTO, CHECKS, CODES, TASK, Request, directions
 from bigmodel.ui.texts import words
 from bigmodel.ui.widgets import provider_name, told
 
@@ -104,9 +104,10 @@ class TranslateEvents:
 def facts(models, request, progress):
     """Return the line under a translation: languages, speed, provider, and a link to the page as it is."""
     translator = models.get(request.model, TASK)
-    pair = f"{words(f'language_{request.source}')} → {words(f'language_{request.target}')}"
+    codes = request.source, request.target
+    source, target = (words(f"language_{code}") if code in CODES else escape(code) for code in codes)
     parts = [
-        f"{words('detected')} <b>{words(f'language_{request.source}')}</b>" if request.detected else pair,
+        f"{words('detected')} <b>{source}</b>" if request.detected else f"{source} → {target}",
         f"{progress.done}/{progress.total} {words('sentences')}",
         f"<b>{progress.seconds:.2f}</b> {words('seconds')}",
         escape(provider_name(translator.provider)),

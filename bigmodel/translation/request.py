@@ -12,13 +12,13 @@ AUTO = "auto"
 MAX_TEXT = 5000  # characters; about two pages, some seconds of work
 MAX_BEAMS = 10
 CODES = (*LANGUAGES,)
-# field -> check of its value alone; the order is the endpoint's
+# field -> check of its value and of the codes that there are; the order is the endpoint's
 CHECKS = {
-    "text": lambda value: check_text("text", value, limit=MAX_TEXT, required=True, special_tokens=True),
-    "source": lambda value: check_choice("source", value, (AUTO, *CODES)) or AUTO,
-    "target": lambda value: check_choice("target", value, CODES),
-    "num_beams": lambda value: check_number("num_beams", value, 1, MAX_BEAMS, whole=True),
-    "num_alternatives": lambda value: check_number("num_alternatives", value, 1, MAX_BEAMS, whole=True) or 1,
+    "text": lambda value, codes: check_text("text", value, limit=MAX_TEXT, required=True, special_tokens=True),
+    "source": lambda value, codes: check_choice("source", value, (AUTO, *codes)) or AUTO,
+    "target": lambda value, codes: check_choice("target", value, codes),
+    "num_beams": lambda value, codes: check_number("num_beams", value, 1, MAX_BEAMS, whole=True),
+    "num_alternatives": lambda value, codes: check_number("num_alternatives", value, 1, MAX_BEAMS, whole=True) or 1,
 }
 
 
@@ -50,8 +50,10 @@ class Request:
         Raises:
             InputError: names the first field that is wrong, and its limit.
         """
-        checked = {name: CHECKS[name](value) for name, value in values.items()}
-        known, source = directions(models), checked.get("source", AUTO)
+        known = directions(models)
+        codes = list(dict.fromkeys([*CODES, *(code for direction in known for code in direction)]))
+        checked = {name: CHECKS[name](value, codes) for name, value in values.items()}
+        source = checked.get("source", AUTO)
         if not known:
             raise InputError("model", "this host has no translator")
         detected = source == AUTO

@@ -8,7 +8,7 @@ from bigmodel.errors import BigModelError
 from bigmodel.translation import serve
 from bigmodel.translation.events import LINKED, TranslateEvents, table
 from bigmodel.translation.files import FORMATS
-from bigmodel.translation.request import AUTO, CHECKS, CODES, TASK, Request, directions
+from bigmodel.translation.request import AUTO, CHECKS, TASK, Request, directions
 from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.texts import t, words
 from bigmodel.ui.widgets import html_block
@@ -56,9 +56,8 @@ def build(models):
 
 
 def _panes(known):
-    sources = [code for code in (AUTO, *CODES) if code == AUTO or any(code == source for source, _ in known)]
-    targets = [code for code in CODES if any(code == target for _, target in known)]
-    named = lambda codes: [(OWN_NAMES[code], code) for code in codes]  # noqa: E731
+    sources, targets = [AUTO, *dict.fromkeys(s for s, _ in known)], list(dict.fromkeys(t for _, t in known))
+    named = lambda codes: [(OWN_NAMES.get(code, code), code) for code in codes]  # noqa: E731
     with gr.Row(elem_id="languages"):
         source = gr.Dropdown(named(sources), value=AUTO, label=t("source_language"), min_width=120)
         swap = gr.Button("⇄", elem_id="swap", scale=0, min_width=52, elem_classes="icon")
