@@ -24,6 +24,17 @@ POEMS = [
 ]
 
 
+@pytest.fixture
+def one_thread():
+    """torch on one thread: several would wait for each other where the machine is busy."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def make_model_folder(folder, tokenizer, card, *, exact=False, endless=False, max_length=64):
     """Write an exported random model: the CPU graph quantised as it is shipped, or ``exact``, with float weights.
 

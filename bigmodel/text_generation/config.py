@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigmodel.config import TransformerConfig
-from bigmodel.errors import ConfigError
 from bigmodel.training.settings import TrainingSettings
 
 
@@ -163,14 +162,3 @@ PRESETS = {
     "poetry-gpu": poetry_gpu,
     "tinyshakespeare": tinyshakespeare,
 }
-
-
-def preset(name):
-    """Return the configuration of a preset.
-
-    Raises:
-        ConfigError: there is no such preset; the message lists them.
-    """
-    if name not in PRESETS:
-        raise ConfigError(f"preset {name!r} is unknown; there are {', '.join(PRESETS)}")
-    return PRESETS[name]()

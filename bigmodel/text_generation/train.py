@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bigmodel.config import TransformerConfig, read_json, write_json
 from bigmodel.nn.checkpoint import save_pretrained
-from bigmodel.text_generation.config import PRESETS, preset
+from bigmodel.text_generation.config import PRESETS
 from bigmodel.text_generation.data import load_corpus
 from bigmodel.text_generation.model import make_model, total_loss
 from bigmodel.training import command
@@ -28,7 +28,7 @@ def run(arguments):
 
 def configure(arguments):
     """Return the preset with the command line's changes."""
-    config = command.changed(preset(arguments.preset), arguments)
+    config = command.configure(PRESETS, arguments)
     if arguments.train:
         config = dataclasses.replace(config, train=((command.own_corpus(arguments.train), 1),), valid=None)
     if arguments.init_from:

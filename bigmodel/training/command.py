@@ -4,6 +4,8 @@ import dataclasses
 import os
 from pathlib import Path
 
+from bigmodel.errors import ConfigError
+
 
 def add_arguments(parser, presets):
     """Add the options that every task's training has.
@@ -24,8 +26,24 @@ def add_arguments(parser, presets):
     parser.add_argument("--no-compile", action="store_true", help="start at once, run slower")
 
 
-def changed(config, arguments):
-    """Return a preset's configuration with the command line's changes to its name and settings."""
+def find_preset(presets, name):
+    """Return the configuration of a preset.
+
+    Args:
+        presets: name -> function that makes a configuration.
+        name: of one of them.
+
+    Raises:
+        ConfigError: there is no such preset; the message lists them.
+    """
+    if name not in presets:
+        raise ConfigError(f"preset {name!r} is unknown; there are {', '.join(presets)}")
+    return presets[name]()
+
+
+def configure(presets, arguments):
+    """Return the chosen preset's configuration with the command line's changes to its name and settings."""
+    config = find_preset(presets, arguments.preset)
     if arguments.name:
         config = dataclasses.replace(config, name=arguments.name, title=arguments.name, description="")
     limits = {"max_minutes": arguments.minutes, "max_steps": arguments.steps}

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigmodel.config import TransformerConfig
-from bigmodel.errors import ConfigError
 from bigmodel.training.settings import TrainingSettings
 
 LANGUAGES = {"en": "English", "de": "German", "zh": "Chinese", "lzh": "Classical Chinese"}
@@ -151,14 +150,3 @@ def lzh_zh():
 
 
 PRESETS = {"en-de": en_de, "en-zh": en_zh, "lzh-zh": lzh_zh}
-
-
-def preset(name):
-    """Return the configuration of a preset.
-
-    Raises:
-        ConfigError: there is no such preset; the message lists them.
-    """
-    if name not in PRESETS:
-        raise ConfigError(f"preset {name!r} is unknown; there are {', '.join(PRESETS)}")
-    return PRESETS[name]()

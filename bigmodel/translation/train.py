@@ -11,7 +11,7 @@ from bigmodel.training.facts import corpus_facts, training_facts
 from bigmodel.training.loop import Trainer
 from bigmodel.training.state import load_state
 from bigmodel.training.tokenizer import END_OF_TEXT, save_tokenizer
-from bigmodel.translation.config import PRESETS, PairCorpus, preset
+from bigmodel.translation.config import PRESETS, PairCorpus
 from bigmodel.translation.data import PairBatches, load_pairs, load_tokenizer
 from bigmodel.translation.model import make_model, mean_loss
 
@@ -35,7 +35,7 @@ def configure(arguments):
     Raises:
         ConfigError: --train without --valid or --languages.
     """
-    config = command.changed(preset(arguments.preset), arguments)
+    config = command.configure(PRESETS, arguments)
     if arguments.train:
         languages = tuple((arguments.languages or "").split("-"))
         if not arguments.valid or len(languages) != 2 or not all(languages):

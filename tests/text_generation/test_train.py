@@ -17,16 +17,12 @@ from bigmodel.text_generation import config as presets
 from bigmodel.text_generation.data import load_corpus
 from bigmodel.text_generation.model import document_windows, make_model, total_loss
 from bigmodel.text_generation.train import configure
+from bigmodel.training.command import find_preset
 
 LINES = "".join(f"The {color} fox met {count} crows — 狐.\n" for color in ("red", "old", "sly") for count in range(60))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
@@ -109,12 +105,12 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, capsys, options, content, m
 @pytest.mark.parametrize("name", sorted(presets.PRESETS))
 def test_every_preset_is_whole_and_says_its_command(name, monkeypatch):
     monkeypatch.undo()
-    config = presets.preset(name)
+    config = find_preset(presets.PRESETS, name)
     assert f"--preset {name} " in presets.PRESETS[name].__doc__
     assert config.window <= config.transformer.max_position_embeddings
     assert config.settings.max_minutes
     with pytest.raises(ConfigError):
-        presets.preset(name + "x")
+        find_preset(presets.PRESETS, name + "x")
 
 
 def parsed(*options):
@@ -141,7 +137,7 @@ def test_every_scored_id_is_scored_once(stride):
 
 def test_total_loss_is_the_sum_over_the_documents(tmp_path):
     (tmp_path / "a.txt").write_text(LINES)
-    config = dataclasses.replace(presets.preset("stories"), train=(("a.txt", 1),), valid=None)
+    config = dataclasses.replace(find_preset(presets.PRESETS, "stories"), train=(("a.txt", 1),), valid=None)
     corpus = load_corpus(config, tmp_path, tmp_path / "tokens")
     model = make_model(config, corpus.tokenizer.get_vocab_size()).eval()
     documents = [(np.array([0, 5, 6, 7, 8, 9]), 3), (np.array([0, 11, 12]), 1)]

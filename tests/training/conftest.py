@@ -2,15 +2,11 @@
 
 import pytest
 import small_run
-import torch
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def alone(one_thread):
+    """Everything here on one thread."""
 
 
 @pytest.fixture

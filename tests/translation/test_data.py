@@ -88,10 +88,8 @@ def test_pairs_that_are_all_too_long_are_refused():
 
 
 @pytest.fixture
-def tiny_preset(monkeypatch, tmp_path):
+def tiny_preset(monkeypatch, tmp_path, one_thread):
     """Shrink the preset that the tests train, and leave everything else of it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     whole = presets.en_de()
     shape = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "head_dim": 8}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 320}
@@ -101,8 +99,7 @@ def tiny_preset(monkeypatch, tmp_path):
     monkeypatch.setitem(presets.PRESETS, "en-de", lambda: tiny)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pairs.tsv").write_text("".join(f"{i} red dogs <|0|>\t{i} rote Hunde <|0|>\n" for i in range(80)))
-    yield tiny
-    torch.set_num_threads(threads)
+    return tiny
 
 
 def train(*options):
