@@ -126,15 +126,15 @@ def _cpu(values, minutes, *, dropout, max_length=64):
 
 
 def en_de():
-    """English and German on two CPU cores.
+    """English and German on two CPU cores: 97 minutes; 35 and 39 BLEU on 2016 flickr after 8 M tokens, and rising.
 
     python -m bigmodel train translation --preset en-de --data DATA
     """
-    return _cpu(_EN_DE, 45, dropout=0.2)
+    return _cpu(_EN_DE, 97, dropout=0.2)
 
 
 def en_zh():
-    """English and Chinese on two CPU cores.
+    """English and Chinese on two CPU cores; not measured yet.
 
     python -m bigmodel train translation --preset en-zh --data DATA
     """
@@ -142,7 +142,7 @@ def en_zh():
 
 
 def lzh_zh():
-    """Classical and modern Chinese on two CPU cores.
+    """Classical and modern Chinese on two CPU cores; not measured yet.
 
     python -m bigmodel train translation --preset lzh-zh --data DATA
     """
