@@ -16,6 +16,7 @@ import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 
 UNKNOWN = "unknown"
@@ -79,8 +80,9 @@ class LanguageDetector:
                     self._weights[parts[i : i + length]] = int(weight) / _STEP
 
     @classmethod
+    @cache
     def load(cls, path=PATH):
-        """Return the detector that a file holds, by default the shipped one."""
+        """Return the detector that a file holds, by default the shipped one; read once, since that takes a while."""
         return cls(json.loads(Path(path).read_text(encoding="utf-8")))
 
     def detect(self, text):

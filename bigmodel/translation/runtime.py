@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby, islice
 
 import numpy as np
@@ -14,6 +13,7 @@ from bigmodel.runtime.tokenizer import Tokenizer
 from bigmodel.translation import placeholders
 from bigmodel.translation.beam_search import beam_search
 from bigmodel.translation.decoding import EncoderDecoder
+from bigmodel.translation.detection import LanguageDetector
 from bigmodel.translation.segmentation import join, split
 
 BATCH = 16  # sentences decoded together; more gain little, and are longer on their way
@@ -105,7 +105,7 @@ class Translator:
 
     def detect(self, text):
         """Return (code, probability) of the languages that a text may be in, best first; see detection."""
-        return _detector().detect(text)
+        return LanguageDetector.load().detect(text)
 
     def translate(self, texts, *, source="auto", target=None, num_beams=None, num_alternatives=1, **search):
         """Translate texts.
@@ -326,10 +326,3 @@ def _number(name, value, high):
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
         raise InputError(name, f"{str(value)[:40]!r}; give a whole number from 1 to {high}")
     return value
-
-
-@cache
-def _detector():
-    from bigmodel.translation.detection import LanguageDetector  # its table is needed for "auto" only
-
-    return LanguageDetector.load()
