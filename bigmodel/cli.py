@@ -11,31 +11,38 @@ from importlib import import_module
 from bigmodel import __version__
 from bigmodel.errors import BigModelError
 
+TASKS = ("text_generation", "translation", "image_classification", "object_detection")
+
+
+def _of_tasks(module):
+    """Return task -> its module of that name."""
+    return {task: f"bigmodel.{task}.{module}" for task in TASKS}
+
+
 # command -> (what it does, task -> module); a command without tasks names its module
 COMMANDS = {
-    "train": (
-        "train a model on a corpus",
-        {"text_generation": "bigmodel.text_generation.train", "translation": "bigmodel.translation.train"},
-    ),
-    "evaluate": (
-        "measure a model on held-out text",
-        {"text_generation": "bigmodel.text_generation.evaluate", "translation": "bigmodel.translation.evaluate"},
-    ),
-    "export": (
-        "turn a training's weights into a model folder",
-        {"text_generation": "export.to_onnx", "translation": "export.to_onnx"},
-    ),
+    "train": ("train a model on a corpus", _of_tasks("train")),
+    "evaluate": ("measure a model on held-out data", _of_tasks("evaluate")),
+    "export": ("turn a training's weights into a model folder", dict.fromkeys(TASKS, "export.to_onnx")),
     "generate": ("write text in the terminal", {"text_generation": "bigmodel.text_generation.generate"}),
     "translate": ("translate text in the terminal", "bigmodel.translation.translate"),
+    "classify": ("name what pictures show", "bigmodel.image_classification.classify"),
+    "detect": ("find and count things in pictures", "bigmodel.object_detection.detect"),
     "benchmark": (
         "compare our speed with others'",
         {
             "training": "bigmodel.training.benchmark",
-            "text_generation": "bigmodel.text_generation.benchmark",
-            "translation": "bigmodel.translation.benchmark",
+            **_of_tasks("benchmark"),
             "startup": "bigmodel.ui.benchmark",
+            "serving": "bigmodel.ui.benchmark_serving",
+            "soak": "bigmodel.ui.soak",
+            "fuzz": "bigmodel.ui.fuzz",
         },
     ),
+    "push": ("publish a model folder on the Hugging Face Hub", "bigmodel.hub.push"),
+    "deploy": ("make or update a Hugging Face Space of this repository", "bigmodel.hub.deploy"),
+    "screenshots": ("take pictures of the page", "bigmodel.ui.screenshots"),
+    "results": ("render the README's table of results", "bigmodel.evaluation.readme"),
     "report": ("render a model card from metrics.json", "bigmodel.evaluation.report"),
 }
 

@@ -1,6 +1,7 @@
 """Configurations as frozen dataclasses, and their JSON files. Imports no torch."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -140,6 +141,98 @@ class TransformerConfig:
             )
             return encoder, replace(encoder, num_hidden_layers=values["num_decoder_layers"])
         except KeyError as error:
+            raise ConfigError(f"config.json lacks {error.args[0]}") from error
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """The shape of a convolutional stem and a vision transformer on it, in the names of Hugging Face's ViT.
+
+    Attributes:
+        image_size: (height, width) of a picture, in pixels; the strides' product divides both.
+        num_channels: of a picture; 3 for colours, 1 for grey levels.
+        stem_channels: outputs of each 3x3 convolution.
+        stem_strides: of each; a number for each of stem_channels.
+        hidden_size: width of the residual stream.
+        intermediate_size: width of the feed-forward layer.
+        num_hidden_layers: blocks.
+        num_attention_heads: divides hidden_size.
+        layer_norm_eps: added to the variance before its root.
+        dropout: on the residual branches, in training only.
+    """
+
+    image_size: tuple[int, int]
+    num_channels: int
+    stem_channels: tuple[int, ...]
+    stem_strides: tuple[int, ...]
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    layer_norm_eps: float = 1e-6
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        if len(self.stem_channels) != len(self.stem_strides) or not self.stem_channels:
+            raise ConfigError(f"{len(self.stem_channels)} stem_channels, but {len(self.stem_strides)} stem_strides")
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"num_attention_heads {self.num_attention_heads} does not divide hidden_size {self.hidden_size}"
+            )
+        if any(side % self.stride for side in self.image_size):
+            raise ConfigError(f"image_size {self.image_size} is not a multiple of the stem's stride {self.stride}")
+
+    @property
+    def stride(self):
+        """Pixels of a picture between two tokens."""
+        return math.prod(self.stem_strides)
+
+    @property
+    def grid(self):
+        """(rows, columns) of tokens."""
+        return tuple(side // self.stride for side in self.image_size)
+
+    def to_vit(self):
+        """Return the config.json of a stock ``ViTModel`` that reads the stem's output, and the stem's own keys."""
+        return {
+            "model_type": "vit",
+            "image_size": self.grid[0] if self.grid[0] == self.grid[1] else list(self.grid),
+            "patch_size": 1,
+            "num_channels": self.stem_channels[-1],
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "layer_norm_eps": self.layer_norm_eps,
+            "hidden_act": "gelu",
+            "qkv_bias": True,
+            "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0,
+            "stem": {
+                "image_size": list(self.image_size),
+                "num_channels": self.num_channels,
+                "channels": list(self.stem_channels),
+                "strides": list(self.stem_strides),
+            },
+        }
+
+    @classmethod
+    def from_vit(cls, values):
+        """Read the dict of a config.json that to_vit wrote."""
+        try:
+            stem = values["stem"]
+            return cls(
+                image_size=tuple(stem["image_size"]),
+                num_channels=stem["num_channels"],
+                stem_channels=tuple(stem["channels"]),
+                stem_strides=tuple(stem["strides"]),
+                hidden_size=values["hidden_size"],
+                intermediate_size=values["intermediate_size"],
+                num_hidden_layers=values["num_hidden_layers"],
+                num_attention_heads=values["num_attention_heads"],
+                layer_norm_eps=values["layer_norm_eps"],
+            )
+        except (KeyError, TypeError) as error:
             raise ConfigError(f"config.json lacks {error.args[0]}") from error
 
 

@@ -38,8 +38,16 @@ class ModelFolderError(BigModelError):
     """A model folder is incomplete, altered, or holds a file that is refused."""
 
 
+class HubError(BigModelError):
+    """The Hugging Face Hub cannot be reached, or refuses what was asked of it."""
+
+
 class ProviderError(BigModelError):
     """An execution provider was asked for that this machine cannot offer."""
+
+
+class ServerError(BigModelError):
+    """The page cannot be served on this host as it was asked."""
 
 
 class ExportError(BigModelError):

@@ -10,13 +10,15 @@ class Task:
 
     Attributes:
         id: as in ``python -m bigmodel train <id>`` and in a model's config.json.
-        title: the tab's label, English; also its key in the interface texts.
+        title: the tab's label, English; in small letters its name in a link, and, after tab_, its key in the texts.
         package: the importable package with modules config, data, model, train, evaluate, runtime, tab.
+        group: title of the tab of which this one is a part; "" for a tab of its own.
     """
 
     id: str
     title: str
     package: str
+    group: str = ""
 
     def module(self, name):
         """Import one of the task's modules, such as "runtime" or "train", when it is needed."""
@@ -28,5 +30,7 @@ TASKS = {
     for task in (
         Task(id="text_generation", title="Text", package="bigmodel.text_generation"),
         Task(id="translation", title="Translate", package="bigmodel.translation"),
+        Task(id="image_classification", title="Classify", package="bigmodel.image_classification", group="Image"),
+        Task(id="object_detection", title="Detect", package="bigmodel.object_detection", group="Image"),
     )
 }

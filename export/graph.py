@@ -8,6 +8,7 @@ OPSET = 23
 IR_VERSION = 11
 CONTRIB = "com.microsoft"
 CONTRIB_OPS = {
+    "Gelu",
     "GatherBlockQuantized",
     "GroupQueryAttention",
     "MatMulIntegerToFloat",

@@ -15,15 +15,17 @@ from bigmodel.nn.cache import KVCache
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a graph's log-probabilities are from the model's, in nats.
+    """How far a graph's outputs, such as log-probabilities, are from the model's.
 
     Attributes:
         largest: over every position, row and token of the vocabulary.
         expected: weighted by the model's probability and averaged over positions; what a reader of text would meet.
+        unit: of both.
     """
 
     largest: float
     expected: float
+    unit: str = "nats"
 
     def check(self, what, tolerance):
         """Fail where a figure is above its tolerance.
@@ -38,7 +40,7 @@ class Difference:
         # written so that NaN fails
         if not (self.largest <= tolerance.largest and self.expected <= tolerance.expected):
             raise ExportError(
-                f"{what} differs from its model: largest difference {self.largest:.2e} nats "
+                f"{what} differs from its model: largest difference {self.largest:.2e} {self.unit} "
                 f"(at most {tolerance.largest:.0e}), expected {self.expected:.2e} (at most {tolerance.expected:.0e})"
             )
 

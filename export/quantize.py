@@ -221,6 +221,13 @@ class RowQuantizedWeights(DenseWeights):
         scales = graph.constant(f"{label}.scales", scales.astype(np.float32))
         return graph.constant(f"{label}.codes", codes.T), scales
 
+    def _kernel(self, graph, name, array):
+        """A kernel, stored in 8 bits with a scale an output; ONNX Runtime makes floats of it while it loads."""
+        scales = np.maximum(np.abs(array).max((1, 2, 3), keepdims=True), 1e-12) / 127
+        codes = graph.constant(f"{name}.codes", np.round(array / scales).astype(np.int8))
+        scales = graph.constant(f"{name}.scales", scales.astype(np.float32))
+        return graph.op("Mul", graph.op("Cast", codes, to=TensorProto.FLOAT), scales)
+
     def normed(self, graph, x, name, factor=1.0):
         """See DenseWeights."""
         step = NORM_REACH * float(np.sqrt(np.mean(self.tensors[name] ** 2))) / 127

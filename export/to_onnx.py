@@ -2,7 +2,8 @@
 
     python -m bigmodel export <task> --model <checkpoint folder> [--out export/artifacts/<name>]
 
-The checkpoint folder holds config.json, tokenizer.json and model.safetensors under Hugging Face's names. Written are
+The checkpoint folder holds config.json, model.safetensors under Hugging Face's names, and tokenizer.json or, of a model
+of pictures, preprocessor_config.json. Written are
   model.safetensors       the weights, float16
   *_fp16.onnx             the graphs for CUDA: no weights, they read model.safetensors, beside which they have to lie
   onnx/*_quantized.onnx   the graphs for the CPU, self-contained
@@ -14,6 +15,7 @@ compares each with torch; above the tolerance nothing is written.
 import argparse
 import shutil
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +25,15 @@ from safetensors.torch import load_file
 
 from bigmodel.config import read_json, write_json
 from bigmodel.errors import ConfigError, ExportError, ModelFolderError
+from bigmodel.registry import TASKS
 from bigmodel.runtime.artifacts import write_manifest
-from export import text_generation, translation
 from export.quantize import DEFAULT_RECIPE, RECIPES
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
-COPIED = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "metrics.json", "README.md")
-SPECIFICATIONS = {"text_generation": text_generation, "translation": translation}
+COPIED = (
+    *("tokenizer.json", "tokenizer_config.json", "generation_config.json", "preprocessor_config.json"),
+    *("metrics.json", "README.md"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -52,7 +56,10 @@ def run(arguments):
     graphs = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.onnx"))
     for graph, differences in report.items():
         for way, difference in differences.items():
-            print(f"{graph:28} {way:8} largest {difference.largest:.1e}  expected {difference.expected:.1e} nats")
+            print(
+                f"{graph:28} {way:8} largest {difference.largest:.1e}  expected {difference.expected:.1e} "
+                f"{difference.unit}"
+            )
     for path in (*graphs, "model.safetensors"):
         print(f"{path:28} {(out / path).stat().st_size / 1e6:8.2f} MB")
     print(f"wrote {out}")
@@ -78,15 +85,16 @@ def export(source, out, recipe=DEFAULT_RECIPE):
     source, out = Path(source), Path(out)
     values = read_json(source / "config.json")
     task = values.get("bigmodel", {}).get("task", "text_generation")
-    if task not in SPECIFICATIONS:
-        raise ConfigError(f"{source}: no specification exports {task!r}; there are {', '.join(SPECIFICATIONS)}")
+    if task not in TASKS:
+        raise ConfigError(f"{source}: no specification exports {task!r}; there are {', '.join(TASKS)}")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
         scratch = Path(scratch)
         tensors = half_precision(source)
         save_file(tensors, scratch / "model.safetensors", metadata={"format": "pt"})
         tensors = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
-        report = SPECIFICATIONS[task].write_graphs(scratch, values, tensors, recipe)
+        specification = import_module(f"export.{task}")  # of one task alone: they do not know each other
+        report = specification.write_graphs(scratch, values, tensors, recipe)
         write_json(scratch / "config.json", {**values, "dtype": "float16"})
         for name in COPIED:
             if (source / name).exists():

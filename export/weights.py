@@ -27,9 +27,32 @@ class DenseWeights:
     def __init__(self, tensors):
         self.tensors = tensors
 
+    def matrix(self, graph, name):
+        """A tensor as it is, in floats."""
+        return graph.constant(name, self.tensors[name])
+
     def vector(self, graph, name, factor=1.0):
         """A norm's weight (n,), times a number."""
         return graph.constant(name, self.tensors[name] * np.float32(factor))
+
+    def vectors(self, graph, *names):
+        """Several layers' biases end to end."""
+        return graph.constant("|".join(names), np.concatenate([self.tensors[name] for name in names]))
+
+    def kernel(self, graph, name, shape):
+        """The matrix ``name`` (outputs, …) as a convolution's kernel of a shape."""
+        return self._kernel(graph, name, self.tensors[name].reshape(shape))
+
+    def _kernel(self, graph, name, array):
+        return graph.constant(name, array)
+
+    def normalised_kernel(self, graph, name, epsilon):
+        """A 3x3 kernel and bias that do what a convolution ``name`` and its batch normalisation do."""
+        parts = ("weight", "scale", "bias", "running_mean", "running_var")
+        weight, scale, bias, mean, variance = (self.tensors[f"{name}.{part}"] for part in parts)
+        factor = scale / np.sqrt(variance + np.float32(epsilon))
+        kernel = (weight * factor[:, None]).reshape(len(weight), -1, 3, 3)
+        return self._kernel(graph, f"{name}.kernel", kernel), graph.constant(f"{name}.shift", bias - mean * factor)
 
     def normed(self, graph, x, name, factor=1.0):
         """Return x, the output of a norm with the weight ``name``, times a number, for ``linear`` to read."""
@@ -78,6 +101,29 @@ class ExternalWeights(DenseWeights):
             raise ExportError(f"{self.location}: {name} is {entry['dtype']}; the CUDA graph reads F16")
         begin, end = entry["data_offsets"]
         return graph.external(name, self.dtype, entry["shape"], self.location, self.start + begin, end - begin)
+
+    def vectors(self, graph, *names):
+        """See DenseWeights."""
+        parts = [self.matrix(graph, name) for name in names]
+        return graph.op("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
+
+    def kernel(self, graph, name, shape):
+        """See DenseWeights."""
+        return graph.op("Reshape", self.matrix(graph, name), graph.constant(f"{name}.shape", np.array(shape)))
+
+    def normalised_kernel(self, graph, name, epsilon):
+        """See DenseWeights; ONNX Runtime computes it, in 32 bits, while it loads the graph."""
+        parts = ("weight", "scale", "bias", "running_mean", "running_var")
+        weight, scale, bias, mean, variance = (
+            graph.op("Cast", self.matrix(graph, f"{name}.{part}"), to=TensorProto.FLOAT) for part in parts
+        )
+        safe = graph.op("Add", variance, graph.constant("epsilon", np.float32(epsilon)))
+        factor = graph.op("Div", scale, graph.op("Sqrt", safe))
+        column = graph.op("Unsqueeze", factor, graph.constant("column_axis", np.array([1])))
+        kernel = graph.op("Mul", weight, column)
+        kernel = graph.op("Reshape", kernel, graph.constant("kernel_shape", np.array([0, -1, 3, 3])))
+        shift = graph.op("Sub", bias, graph.op("Mul", mean, factor))
+        return tuple(graph.op("Cast", part, to=self.dtype) for part in (kernel, shift))
 
     def embed(self, graph, ids, name):
         """See DenseWeights."""

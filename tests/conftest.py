@@ -1,5 +1,6 @@
 """Tiny random models, exported once for all tests."""
 
+import dataclasses
 import json
 import os
 
@@ -225,3 +226,115 @@ def exact_folder(make_translator):
 @pytest.fixture(scope="session")
 def quantized_folder(make_translator):
     return make_translator("int8")
+
+
+@pytest.fixture(scope="session")
+def make_classifier(tmp_path_factory):
+    """Return a function of a name, channels and a recipe that writes an exported random classifier of three labels."""
+    import torch
+
+    from bigmodel.config import VisionConfig
+    from bigmodel.image_classification.config import Augmentation, ImageClassificationConfig
+    from bigmodel.image_classification.model import ImageClassificationModel
+    from bigmodel.image_classification.train import write_folder
+    from export.to_onnx import export
+
+    def make(name, channels=3, recipe="int8"):
+        shape = VisionConfig(
+            image_size=(16, 24),
+            num_channels=channels,
+            stem_channels=(8, 16),
+            stem_strides=(2, 2),
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+        )
+        torch.manual_seed(0)
+        model = ImageClassificationModel(shape, 3).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(3) if parameter.dim() > 1 else parameter.add_(0.2 * torch.randn_like(parameter))
+        for module in model.stem:
+            module.running_mean.uniform_(-0.2, 0.2)
+            module.running_var.uniform_(0.5, 2)
+        model.familiar.mean, model.familiar.whitening = torch.rand(16), torch.eye(16) + 0.1 * torch.randn(16, 16)
+        config = ImageClassificationConfig(
+            name=name,
+            title=name.title(),
+            description="",
+            corpus="",
+            labels=None,
+            transformer=shape,
+            held_out=1,
+            batch_size=1,
+            augmentation=Augmentation(),
+            label_smoothing=0.0,
+            settings=None,
+        )
+        found = {"temperature": 0.5, "distance_threshold": 1.0, "false_alarms": 0.05}
+        found["ground"] = [0] if channels == 1 else None
+        folder = tmp_path_factory.mktemp(name)
+        statistics = [0.4] * channels, [0.25] * channels
+        write_folder(config, model, ["cat", "dog", "bag"], *statistics, found, folder / "checkpoint")
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # several would wait for each other
+        export(folder / "checkpoint", folder / name, recipe)
+        torch.set_num_threads(threads)
+        return folder / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_photos(make_classifier):
+    """Folder of a random classifier of colour pictures, quantised as it is shipped."""
+    return make_classifier("tiny-photos")
+
+
+@pytest.fixture(scope="session")
+def tiny_fashion(make_classifier):
+    """Folder of a random classifier of grey pictures on a dark ground."""
+    return make_classifier("tiny-fashion", channels=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_detector(tmp_path_factory):
+    """Folder of a random detector of two labels, with float weights, whose scores are about a half."""
+    import numpy as np
+    import torch
+
+    from bigmodel.config import VisionConfig
+    from bigmodel.object_detection.config import blood_cells
+    from bigmodel.object_detection.data import Corpus, Picture
+    from bigmodel.object_detection.model import ObjectDetectionModel
+    from bigmodel.object_detection.train import write_folder
+    from export.to_onnx import export
+
+    shape = VisionConfig(
+        image_size=(32, 48),
+        num_channels=3,
+        stem_channels=(8, 16),
+        stem_strides=(4, 2),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+    )
+    torch.manual_seed(0)
+    model = ObjectDetectionModel(shape, 2, repeats=2).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3) if parameter.dim() > 1 else parameter.add_(0.2 * torch.randn_like(parameter))
+        model.heads.class_labels_classifier.bias.zero_()
+        model.heads.bbox_predictor["fc2"].weight.normal_(std=0.3)
+    noise = np.random.default_rng(0).integers(0, 256, (32, 48, 3)).astype(np.uint8)
+    valid = [Picture(noise, np.array([[0.1, 0.1, 0.5, 0.5]], np.float32), np.array([0]))]
+    config = dataclasses.replace(blood_cells(), name="tiny-detector", title="Tiny detector")
+    folder = tmp_path_factory.mktemp("detector")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other
+    write_folder(config, model, Corpus(None, valid, ["cell", "other"], [0.5] * 3, [0.25] * 3), folder / "checkpoint")
+    export(folder / "checkpoint", folder / "tiny-detector", "fp32")
+    torch.set_num_threads(threads)
+    return folder / "tiny-detector"

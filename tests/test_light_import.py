@@ -15,6 +15,7 @@ HEAVY = ("torch", "transformers", "onnx", "huggingface_hub", "pyarrow", "matplot
         "bigmodel.runtime.artifacts",
         "bigmodel.text_generation.runtime",
         "bigmodel.text_generation.generate",
+        "bigmodel.image_classification.classify",
     ],
 )
 def test_serving_imports_no_torch(module):

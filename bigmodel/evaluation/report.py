@@ -10,11 +10,16 @@ from pathlib import Path
 from bigmodel.config import read_json
 from bigmodel.errors import ConfigError
 from bigmodel.evaluation import notes
-from bigmodel.evaluation.cards import text_generation, translation
+from bigmodel.evaluation.cards import image_classification, object_detection, text_generation, translation
 from bigmodel.evaluation.results import read_metrics, renew_checksum, write_metrics
 
 CARD = "README.md"
-TASKS = {"text_generation": text_generation, "translation": translation}
+TASKS = {
+    "text_generation": text_generation,
+    "translation": translation,
+    "image_classification": image_classification,
+    "object_detection": object_detection,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -136,7 +141,7 @@ def training(task, metrics):
     optimiser = "Muon for the layers' matrices, AdamW for the rest" if settings["muon"] else "AdamW"
     before = facts.get("init_from")
     rows = {
-        "begun with": f"weights trained before on {notes.millions(before['tokens'])} tokens, "
+        "begun with": f"weights trained before on {notes.millions(before['tokens'])} {before.get('unit', 'tokens')}, "
         f"{before['minutes']:g} minutes on {before['hardware']}"
         if before
         else None,

@@ -60,21 +60,22 @@ class Attention(nn.Module):
     Args:
         config: TransformerConfig.
         layer: index of the layer, its place in the cache.
+        bias: the projections add one, as those of a vision transformer do.
 
     Source: Dehghani et al. 2023, arXiv:2302.05442 (normalised queries and keys).
     """
 
-    def __init__(self, config, layer):
+    def __init__(self, config, layer, bias=False):
         super().__init__()
         self.layer = layer
         self.head_dim = config.head_dim
         self.num_heads = config.num_attention_heads
         self.num_key_value_heads = config.num_key_value_heads
         width, narrow = self.num_heads * self.head_dim, self.num_key_value_heads * self.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, width, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, narrow, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, narrow, bias=False)
-        self.o_proj = nn.Linear(width, config.hidden_size, bias=False)
+        self.q_proj = nn.Linear(config.hidden_size, width, bias=bias)
+        self.k_proj = nn.Linear(config.hidden_size, narrow, bias=bias)
+        self.v_proj = nn.Linear(config.hidden_size, narrow, bias=bias)
+        self.o_proj = nn.Linear(width, config.hidden_size, bias=bias)
         self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps) if config.qk_norm else nn.Identity()
         self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps) if config.qk_norm else nn.Identity()
 

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bigmodel.config import TransformerConfig, read_json, write_json
+from bigmodel.errors import ConfigError
 from bigmodel.nn.transformer import CausalLM, EncoderDecoder
 
 # our layer's part -> its place in T5's layer and its name there; the feed-forward part is the last
@@ -31,17 +32,42 @@ def save_pretrained(model, folder, *, dtype=torch.bfloat16, extra=None):
         dtype: of the stored weights.
         extra: dict added to config.json, such as {"bigmodel": {...}}.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, EncoderDecoder):
         config, state = model.encoder.config.to_t5(model.decoder.config), t5_state(model)
     else:
         config, state = model.config.to_qwen3(), model.state_dict()
         if model.config.tie_word_embeddings:  # left out, as Hugging Face does
             del state["lm_head.weight"]
+    write_weights(folder, {**config, **(extra or {})}, state, dtype=dtype)
+
+
+def write_weights(folder, config, state, *, dtype):
+    """Write config.json and model.safetensors.
+
+    Args:
+        folder: made where missing.
+        config: dict.
+        state: dict of tensors, stored as they are named.
+        dtype: of the stored weights.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     state = {name: weight.detach().to("cpu", dtype).contiguous() for name, weight in state.items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    write_json(folder / "config.json", {**config, "dtype": str(dtype).removeprefix("torch."), **(extra or {})})
+    write_json(folder / "config.json", {**config, "dtype": str(dtype).removeprefix("torch.")})
+
+
+def read_weights(folder):
+    """Return the config.json and the weights, in float32, that write_weights wrote.
+
+    Raises:
+        ConfigError: a file is missing, or config.json is not JSON.
+    """
+    folder = Path(folder)
+    values, path = read_json(folder / "config.json"), folder / "model.safetensors"
+    if not path.exists():
+        raise ConfigError(f"{path} is missing")
+    return values, {name: weight.float() for name, weight in load_file(path).items()}
 
 
 def from_pretrained(folder, *, dtype=torch.float32):

@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bigmodel.config import read_json, write_json
@@ -12,6 +13,7 @@ from bigmodel.errors import ModelFolderError
 from bigmodel.runtime.onnx_files import external_data
 
 MANIFEST = "manifest.json"
+READS_PICTURES = ("image_classification", "object_detection")  # tasks without a text
 SAFE_PATTERNS = ("*.json", "*.safetensors", "*.onnx", "*.md", "*.png")
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?")
@@ -46,13 +48,19 @@ class ModelFolder:
         """
         path = Path(folder_or_hub_id)
         if not path.is_dir() or not str(folder_or_hub_id):
-            if path.exists() or not _HUB_ID.fullmatch(str(folder_or_hub_id)):
+            if not is_hub_id(folder_or_hub_id):
                 raise ModelFolderError(f"{str(folder_or_hub_id)!r} is neither a folder nor an id of the Hub")
             path = fetch(str(folder_or_hub_id))
         files = verify(path)
+        return replace(cls.unchecked(path), files=files)
+
+    @classmethod
+    def unchecked(cls, path):
+        """Return a folder as a training leaves it, without checksums: not for what others have made."""
+        path = Path(path)
         generation_config = path / "generation_config.json"
         defaults = read_json(generation_config) if generation_config.exists() else {}
-        return cls(path, read_json(path / "config.json"), defaults, files)
+        return cls(path, read_json(path / "config.json"), defaults, dict.fromkeys(p.name for p in path.iterdir()))
 
     @property
     def card(self):
@@ -86,8 +94,16 @@ class ModelFolder:
         return {provider: self.path / name for provider, name in names.items() if name in self.files}
 
 
+def is_hub_id(name):
+    """Whether a name is "user/name" or "user/name@commit", and nothing of this name is here."""
+    return bool(_HUB_ID.fullmatch(str(name))) and not Path(name).exists()
+
+
 def fetch(hub_id):
-    """Download the safe files of a Hub model once, as real files, and return their folder.
+    """Download the safe files of a Hub model once, and return a folder of them.
+
+    What is in the Hub's cache, such as by a Space's preload_from_hub, is not asked for again, and without a network it
+    is enough.
 
     Args:
         hub_id: "user/name" or "user/name@commit".
@@ -98,18 +114,30 @@ def fetch(hub_id):
     import huggingface_hub  # slow to import, and needed for Hub ids only
 
     repository, _, revision = hub_id.partition("@")
-    cache = Path(huggingface_hub.constants.HF_HOME) / "bigmodel"
     try:
-        # real files, since ONNX Runtime follows no link out of a folder
-        folder = huggingface_hub.snapshot_download(
-            repository,
-            revision=revision or None,
-            allow_patterns=list(SAFE_PATTERNS),
-            local_dir=cache / f"{repository.replace('/', '--')}@{(revision or 'main').replace('/', '--')}",
+        snapshot = Path(
+            huggingface_hub.snapshot_download(repository, revision=revision or None, allow_patterns=list(SAFE_PATTERNS))
         )
-    except Exception as error:  # network, authentication, unknown repository: all are the user's to mend
+        # the cache is made of links, and ONNX Runtime follows none out of a folder
+        home = Path(huggingface_hub.constants.HF_HOME) / "bigmodel"
+        folder = home / f"{repository.replace('/', '--')}@{snapshot.name}"
+        for source in snapshot.rglob("*"):
+            if source.is_file():
+                _real_file(source.resolve(), folder / source.relative_to(snapshot))
+    except Exception as error:  # network, authentication, unknown repository, full disk: all are the user's to mend
         raise ModelFolderError(f"{hub_id} cannot be fetched: {str(error).splitlines()[0]}") from error
-    return Path(folder)
+    return folder
+
+
+def _real_file(source, target):
+    """Give a file a second name, or copy it where the two cannot share a disk."""
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def find_models(root):
@@ -153,7 +181,7 @@ def verify(folder):
         files = dict(json.loads(manifest.read_text(encoding="utf-8"))["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{manifest} lists no files") from error
-    for name in ("config.json", "tokenizer.json"):
+    for name in _needed(folder, found):
         if name not in found:
             raise ModelFolderError(f"{folder / name} is missing")
     for name, expected in files.items():
@@ -167,6 +195,14 @@ def verify(folder):
         if name.endswith(".onnx"):
             _check_external_data(folder, name, files)
     return files
+
+
+def _needed(folder, found):
+    """Return the files that a folder cannot do without: what a text or a picture is prepared by depends on the task."""
+    if "config.json" not in found:
+        return ("config.json",)
+    card = read_json(folder / "config.json").get("bigmodel") or {}
+    return ("preprocessor_config.json" if card.get("task") in READS_PICTURES else "tokenizer.json",)
 
 
 def _list_safe(folder):

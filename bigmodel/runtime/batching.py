@@ -1,19 +1,38 @@
 """Many texts, asked for by many threads, decoded in one batch.
 
-No thread is kept for it: whoever needs a token takes the lock and makes a step for everyone who is waiting for one.
+No thread is kept for it: of those who wait for tokens one leads, and makes steps for everyone until it has what it
+wants; then another leads. Texts join between two steps and leave at any time.
 """
 
 import threading
 import time
 from collections import deque
+from functools import partial
 
 import numpy as np
 
-_AHEAD = 8  # tokens that a text may be ahead of a slow reader
-_POLL_S = 0.05  # a text may leave without a signal, see SharedBatch.leave
+_AHEAD = 64  # tokens that a text may be ahead of a slow reader
+_POLL_S = 0.02  # a text may leave without a signal, see SharedBatch.leave
+_SAFETY_S = 0.25  # one who does not lead is woken; this is for what nobody thought of
+_PROMPT_TOKENS = 64  # read in one step at most, but one prompt whole; those who write wait no longer
 
 
-class Row:
+class _Wanted:
+    """What a thread waits for."""
+
+    def __init__(self):
+        self.ready = deque()  # what nobody has fetched yet
+        self.cancelled = self.ended = False
+        self.error = None
+        self.reading, self.until, self.wake = False, 0.0, threading.Event()
+
+    @property
+    def due(self):
+        """Whether its reader need not wait any longer."""
+        return self.ended or self.cancelled or (bool(self.ready) and time.monotonic() >= self.until)
+
+
+class Row(_Wanted):
     """One text that is being written.
 
     Args:
@@ -22,124 +41,182 @@ class Row:
         max_new_tokens: tokens to write at most.
         constrain: None, or function of the new ids that returns None (anything), an id, or ids that may come.
         keep: when the cache is full, go on from the first token and so many last ones; 0 ends the text.
+        ahead: tokens that may be written before they are read.
     """
 
-    def __init__(self, prompt, sampler, max_new_tokens, constrain=None, keep=0):
+    def __init__(self, prompt, sampler, max_new_tokens, constrain=None, keep=0, ahead=_AHEAD):
+        super().__init__()
         self.prompt, self.sampler, self.constrain, self.keep = list(prompt), sampler, constrain, keep
-        self.remaining = max_new_tokens
+        self.remaining, self.ahead = max_new_tokens, ahead
         self.ids = []  # new tokens so far
-        self.ready = deque()  # those that nobody has fetched yet
         self.slot = None
-        self.cancelled = self.ended = False
-        self.error = None
+
+
+class _Errand(_Wanted):
+    """Work with the decoder that is no text, such as scoring one."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.task = task
 
 
 class SharedBatch:
     """Decodes rows together; safe to use from several threads.
 
     Args:
-        decoder: decoding.Decoder.
+        decoder: decoding.Decoder; its last slot is kept for ``run_alone``.
         end_ids: tokens after which a text ends; they are not delivered.
         suppressed: ids that are never chosen.
+
+    Attributes:
+        slots: texts at once; those beyond wait in the order of their coming.
     """
 
     def __init__(self, decoder, end_ids, suppressed=()):
-        self.decoder = decoder
+        self.decoder, self.slots = decoder, decoder.slots - 1
         self.end_ids = frozenset(end_ids)
         self.suppressed = np.array(sorted(suppressed), np.int64)
         self._banned = np.zeros(decoder.vocab_size, bool)
         self._banned[self.suppressed] = True
         self._rows = {}  # slot -> Row
-        self._lock = threading.Condition(threading.Lock())
+        self._arrivals = deque()
+        self._lock = threading.Lock()  # of the one who leads
 
     @property
     def active(self):
-        """Texts that own a slot."""
-        return sum(not row.cancelled for row in list(self._rows.values()))
+        """Texts that are being written."""
+        return sum(not (row.cancelled or row.ended) for row in list(self._rows.values()))
 
-    def join(self, row, *, deadline=None, wait=True):
-        """Give a row a slot and read its prompt; it has its first token then.
+    def join(self, row):
+        """Let a row have the next free slot; it has its first token as soon as its prompt is read."""
+        self._arrivals.append(row)
+
+    def read(self, row, until=0.0, deadline=None):
+        """Return a row's new token ids, at least one; none where its text has ended.
 
         Args:
-            row: Row.
+            row: Row that has joined.
+            until: time.monotonic() before which the caller has no use for them.
             deadline: time.monotonic() after which waiting is in vain.
-            wait: for a slot to be free.
-
-        Returns:
-            Whether it has joined.
-        """
-        with self._lock:
-            while not (free := self._free_slots()):
-                if not wait or (deadline is not None and time.monotonic() > deadline):
-                    return False
-                self._lock.wait(_POLL_S)
-            row.slot = free[0]
-            self._rows[row.slot] = row
-            try:
-                self._choose([row], self.decoder.prefill(row.slot, row.prompt))
-            except BaseException:
-                row.cancelled = True
-                raise
-            return True
-
-    def next(self, row):
-        """Return a row's next token id, or None where its text has ended.
 
         Raises:
             Exception: what the row's constraint raised.
         """
-        while not row.ready:
-            if row.error:
-                raise row.error
-            if row.ended or row.cancelled:
-                return None
-            with self._lock:
-                if not row.ready and not row.ended:
-                    self._step()
-        return row.ready.popleft()
-
-    def step(self):
-        """Make one step for every row that is not far ahead of its reader."""
-        with self._lock:
-            self._step()
+        self._wait(row, until, deadline)
+        ids = [row.ready.popleft() for _ in range(len(row.ready))]
+        if row.error and not ids:
+            raise row.error
+        return ids
 
     def leave(self, row):
-        """Free a row's slot at once; safe in a generator that is being collected, inside of any other call."""
+        """Give a row's slot back; safe in a generator that is being collected, inside of any other call."""
         row.cancelled = True
-        if self._lock.acquire(blocking=False):
-            try:
-                self._free_slots()
-                self._lock.notify_all()
-            finally:
-                self._lock.release()
 
     def run_alone(self, task):
-        """Return ``task(decoder, slot)``, which may use a free slot while nobody else decodes."""
-        with self._lock:
-            while not (free := self._free_slots()):
-                self._lock.wait(_POLL_S)
-            try:
-                return task(self.decoder, free[0])
-            finally:
-                self.decoder.lengths[free[0]] = 0
+        """Return ``task(decoder, slot)``, which may use that slot while nobody else decodes."""
+        errand = _Errand(task)
+        self._arrivals.append(errand)
+        self._wait(errand)
+        if errand.error:
+            raise errand.error
+        return errand.ready.popleft()
+
+    def _wait(self, wanted, until=0.0, deadline=None):
+        """Lead, or let another lead, until ``wanted`` is due."""
+        wanted.until, wanted.reading = until, True
+        try:
+            while True:
+                wanted.wake.clear()
+                if wanted.due or (deadline is not None and time.monotonic() >= deadline):
+                    return
+                if not self._lock.acquire(blocking=False):
+                    left = _SAFETY_S if deadline is None else deadline - time.monotonic()
+                    wanted.wake.wait(max(min(_SAFETY_S, left), 0))
+                    continue
+                try:
+                    while (going := self._step()) and not wanted.due:
+                        if deadline is not None and time.monotonic() >= deadline:
+                            break
+                finally:
+                    self._lock.release()
+                if not going and not wanted.due:
+                    wanted.wake.wait(_POLL_S)  # every slot belongs to a slow reader
+        finally:
+            wanted.reading = False
+            self._pass_on()
+
+    def _pass_on(self):
+        """Wake one who waits, where nobody leads."""
+        if not self._lock.locked():
+            waiting = [row for row in (*list(self._rows.values()), *list(self._arrivals)) if row.reading]
+            if waiting:
+                min(waiting, key=lambda row: len(row.ready)).wake.set()
+
+    def _step(self):
+        """Read the prompts of who has come, then write a token of every text; False where there is nothing to do."""
+        free = self._free_slots()
+        arrived = self._admit(free)
+        rows = [self._rows[slot] for slot in sorted(self._rows)]
+        rows = [row for row in rows if not row.ended and len(row.ready) < row.ahead and row not in arrived]
+        full = [row for row in rows if self.decoder.lengths[row.slot] == self.decoder.max_length]
+        for row in full:
+            self._safely([row], partial(self._make_room, row))
+        rows = [row for row in rows if row not in full]
+        if rows:
+            slots, tokens = [row.slot for row in rows], [row.ids[-1] for row in rows]
+            self._safely(rows, lambda: self._choose(rows, self.decoder.step(slots, tokens)))
+        for wanted in (*arrived, *full, *rows):
+            if wanted.reading and wanted.due:
+                wanted.wake.set()
+        return bool(arrived or full or rows)
 
     def _free_slots(self):
         for slot, row in list(self._rows.items()):
-            if row.cancelled:
+            if row.cancelled or row.ended:
                 del self._rows[slot]
                 self.decoder.lengths[slot] = 0
-        return [slot for slot in range(self.decoder.slots) if slot not in self._rows]
+        return [slot for slot in range(self.slots) if slot not in self._rows]
 
-    def _step(self):
-        self._free_slots()
-        rows = [self._rows[slot] for slot in sorted(self._rows)]
-        rows = [row for row in rows if not row.ended and len(row.ready) < _AHEAD]
-        full = [row for row in rows if self.decoder.lengths[row.slot] == self.decoder.max_length]
-        for row in full:
-            self._make_room(row)
-        rows = [row for row in rows if row not in full]
-        if rows:
-            self._choose(rows, self.decoder.step([row.slot for row in rows], [row.ids[-1] for row in rows]))
+    def _admit(self, free):
+        """Let those who wait in, as many as there are slots and as their prompts are short; return them."""
+        admitted, budget, waiting = [], _PROMPT_TOKENS, []
+        while self._arrivals and budget > 0:
+            wanted = self._arrivals.popleft()
+            if wanted.cancelled:
+                continue
+            if isinstance(wanted, _Errand):
+                budget = 0
+                self._safely([wanted], partial(self._run, wanted))
+            elif free:
+                budget -= len(wanted.prompt)
+                wanted.slot = free.pop(0)
+                self._rows[wanted.slot] = wanted
+                self._safely([wanted], partial(self._begin, wanted))
+            else:
+                waiting.append(wanted)
+                continue
+            admitted.append(wanted)
+        self._arrivals.extendleft(reversed(waiting))
+        return admitted
+
+    @staticmethod
+    def _safely(wanted, work):
+        """Do some work; a fault of it is told to those whose work it is, whoever leads."""
+        try:
+            work()
+        except Exception as error:
+            for one in wanted:
+                one.error, one.ended = error, True
+
+    def _run(self, errand):
+        slot = self.slots
+        try:
+            errand.ready.append(errand.task(self.decoder, slot))
+        finally:
+            self.decoder.lengths[slot] = 0
+
+    def _begin(self, row):
+        self._choose([row], self.decoder.prefill(row.slot, row.prompt))
 
     def _make_room(self, row):
         """Read the end of a long text again, as if it were the prompt."""

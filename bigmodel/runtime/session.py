@@ -53,7 +53,7 @@ def create_session(path, providers=None, threads=None):
         path: the .onnx file, or a dict of provider -> file where providers need graphs of their own; "tensorrt" falls
             back on the file of "cuda".
         providers: names of PROVIDERS in order; None takes BIGMODEL_PROVIDERS, or all of them.
-        threads: of a CPU session; None takes BIGMODEL_THREADS, or the cores that this process may use.
+        threads: of a CPU session; None takes BIGMODEL_THREADS, or the cores that this process may use but one.
 
     Returns:
         Session.
@@ -117,7 +117,9 @@ def unavailable(provider):
 
 
 def thread_count(threads=None):
-    """Return the threads of a CPU session: as asked, BIGMODEL_THREADS, or the cores that this process may use.
+    """Return the threads of a CPU session: as asked, BIGMODEL_THREADS, or the cores of this process but one.
+
+    The one is for who asks, such as a page with many visitors; a thread without a core holds up all others.
 
     Raises:
         ProviderError: not a number from 1 to 256.
@@ -136,7 +138,7 @@ def _usable_cores():
         cores = min(cores, max(1, round(int(quota) / int(period))))
     except (OSError, ValueError):
         pass
-    return min(cores, MAX_THREADS)
+    return max(1, min(cores - 1, MAX_THREADS))
 
 
 def _open(path, provider, threads):

@@ -2,34 +2,35 @@
 
 import random
 from html import escape
-from urllib.parse import urlencode
 
 import gradio as gr
 
 from bigmodel.config import read_json
 from bigmodel.errors import BigModelError, InputError
+from bigmodel.limits import LIMITS
 from bigmodel.text_generation import serve
 from bigmodel.text_generation.request import CHECKS, TASK, Request, unknown_characters
+from bigmodel.ui.language import visitor_language
 from bigmodel.ui.texts import words
 from bigmodel.ui.validation import check_number, check_text
 from bigmodel.ui.widgets import provider_name, told
 
 ALTERNATIVES = 10
-MAX_PASSAGE = 20_000
 # the fields that a text was written from, kept with it so that it can be continued
 SOURCE = ("model", "kind", "form", "author", "title", "acrostic")
+PASSAGE = ("format", "title", "author", "prompt", "pieces", "busy", "selected", "seed", "source")
 FORESEEN = ("prompt", *SOURCE)
-# what a link carries: /?tab=text&model=…&prompt=…&seed=…
-LINKED = ("model", "prompt", "kind", "form", "author", "title", "acrostic", "seed")
 # of generation_config.json -> shown where the file has no such value
 SAMPLING = {"max_new_tokens": 200, "temperature": 0.8, "top_k": 50, "top_p": 0.95}
+# what a link carries: /?tab=text&model=…&prompt=…&seed=…
+LINKED = ("model", "prompt", "kind", "form", "author", "title", "acrostic", "seed", *SAMPLING)
 
 
 class TextEvents:
     """The event handlers of one page; they keep no state, since a passage travels with its request.
 
     A passage is a dict: format, title, author, prompt, pieces (list of str), busy, selected (index of a piece),
-    seed, source (the fields that it was written from). ``page.js`` draws it.
+    seed, source (the fields that it was written from), link (what gives the same text). ``page.js`` draws it.
 
     Args:
         models: the Models of the page.
@@ -66,7 +67,7 @@ class TextEvents:
             yield {**passage, "busy": False}, "", {}, *idle
             raise
         passage = {**passage, "busy": False}
-        yield passage, facts(generator, request, progress, link=not kept), self._alternatives(passage), *idle
+        yield passage, facts(generator, request, progress), self._alternatives(passage), *idle
 
     def _kept(self, event, passage, alternatives, values):
         """Return the pieces to go on from, and put the fields of their passage in ``values``."""
@@ -81,7 +82,10 @@ class TextEvents:
         source = {name: getattr(request, name) for name in SOURCE}
         kind = self.models.entries[request.model].card.get("format", "plain")
         passage = {"format": kind, "prompt": request.prompt, "pieces": kept, "busy": True, "selected": None}
-        return {**passage, "title": request.title, "author": request.author, "seed": request.seed, "source": source}
+        named = {"title": request.title, "author": request.author, "seed": request.seed, "source": source}
+        # going on from a token is beginning with all that stands before
+        link = {name: getattr(request, name) for name in LINKED} | {"prompt": request.prompt + "".join(kept)}
+        return {**passage, **named, "link": link}
 
     def _alternatives(self, passage, place=None):
         """Return the likeliest tokens at a place of a passage, at its end by default; nothing where that fails."""
@@ -103,7 +107,7 @@ class TextEvents:
 
     def stop(self, passage):
         """Settle the page after the work was cancelled."""
-        passage = _dict(passage)
+        passage = _passage(passage)
         if not passage.get("source"):
             return [gr.skip()] * 4
         passage = {**passage, "busy": False}
@@ -111,7 +115,7 @@ class TextEvents:
 
     def look_inside(self, event: gr.EventData, passage):
         """Show what else could have stood at the chosen token."""
-        passage = _dict(passage)
+        passage = _passage(passage)
         if passage.get("busy") or not passage.get("source"):
             return gr.skip(), gr.skip()
         try:
@@ -129,15 +133,17 @@ class TextEvents:
         except BigModelError:
             return {}
 
-    def welcome(self, request: gr.Request):
-        """Fill the form from the link that opened the page; else choose a model that writes the visitor's language."""
-        query = request.query_params
-        language = request.headers.get("accept-language", "en")[:2]
-        names = [entry.name for entry in self.models.of_task(TASK)]
+    def welcome(self, values, request: gr.Request):
+        """Return the model to begin with, and {field: value} of what the page was opened with.
+
+        Without a link it is the first model that writes the visitor's language.
+        """
+        given = linked(_dict(values))
+        names = [entry.name for entry in self.models.of_task(TASK, wait=True)]
+        language = visitor_language(request)
         fitting = [name for name in names if language in self.models.entries[name].card.get("languages", ())]
-        wanted = query.get("model")
-        model = wanted if wanted in names else next(iter(fitting or names), None)
-        return [model, *(query.get(name, gr.skip()) for name in LINKED[1:])]
+        wanted = given.pop("model", None)
+        return wanted if wanted in names else next(iter(fitting or names), None), given
 
     def sampling(self, model):
         """Return a model's own sampling settings: values of SAMPLING's keys."""
@@ -149,23 +155,36 @@ class TextEvents:
         return {name: own.get(name, value) for name, value in SAMPLING.items()}
 
 
-def facts(generator, request, progress, link=False):
-    """Return the line under a text: speed, provider, seed, a link to the page as it is, and what was left out."""
+def facts(generator, request, progress):
+    """Return the line under a text: speed, provider, seed, and what was left out."""
     parts = [
         f"<b>{progress.tokens_per_second:,.0f}</b> {words('tokens_per_second')}",
         f"{len(progress.pieces)} {words('tokens')}",
         escape(provider_name(generator.provider)),
         f"{words('seed_is')} <b>{request.seed}</b>",
     ]
-    if link:
-        values = {"tab": "text", **{name: getattr(request, name) for name in LINKED}}
-        query = urlencode({name: value for name, value in values.items() if value not in (None, "")})
-        parts.append(f'<a href="?{escape(query)}">{words("link")}</a>')
     if progress.note:
         parts.append(words(progress.note))
     skipped = unknown_characters(generator, request.prompt + request.author + request.title)
     warning = f'<p class="skipped">{words("skipped")} {escape(" ".join(skipped))}</p>' if skipped else ""
     return f"<p>{' · '.join(parts)}</p>{warning}"
+
+
+def linked(values):
+    """Return the fields that a link holds, each as its component takes it; what is out of its limits is left out."""
+    fields = {}
+    for name in LINKED:
+        value = values.get(name)
+        if value is None:
+            continue
+        try:
+            if name in SAMPLING or name == "seed":
+                value = float(value)
+            value = CHECKS[name](value)
+            fields[name] = str(value) if name == "seed" else value
+        except (InputError, TypeError, ValueError):
+            continue
+    return fields
 
 
 def _seed(how, text, passage):
@@ -180,6 +199,11 @@ def _seed(how, text, passage):
         return text  # refused, with its limits, by the check of the field
 
 
+def _passage(value):
+    """Return the parts of a passage that came back from the browser; {} for anything else."""
+    return {name: value[name] for name in PASSAGE if name in value} if isinstance(value, dict) else {}
+
+
 def _dict(value):
     """Return what the browser sent back for a dict; {} for anything else."""
     return value if isinstance(value, dict) else {}
@@ -191,5 +215,5 @@ def _pieces(passage, place):
     if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
         raise InputError("passage", "must be a list of texts")
     place = check_number("place", place, 0, len(pieces), whole=True, optional=False)
-    check_text("passage", "".join(pieces), limit=MAX_PASSAGE)
+    check_text("passage", "".join(pieces), limit=LIMITS.passage_characters)
     return pieces[:place]

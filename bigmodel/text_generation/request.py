@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass, fields
 
 from bigmodel.errors import InputError
+from bigmodel.limits import LIMITS
 from bigmodel.text_generation.poetry import (
     FORMS,
     KINDS,
@@ -16,13 +17,12 @@ from bigmodel.text_generation.poetry import (
 from bigmodel.ui.validation import check_choice, check_number, check_text
 
 TASK = "text_generation"
-MAX_PROMPT = 4000
 MAX_SEED = 2**32 - 1
 # field -> check of its value alone; the order is the endpoint's
 CHECKS = {
-    "prompt": lambda value: check_text("prompt", value, limit=MAX_PROMPT),
+    "prompt": lambda value: check_text("prompt", value, limit=LIMITS.prompt_characters),
     "model": lambda value: check_text("model", value, limit=100) or None,
-    "max_new_tokens": lambda value: check_number("max_new_tokens", value, 1, 1024, whole=True),
+    "max_new_tokens": lambda value: check_number("max_new_tokens", value, 1, LIMITS.new_tokens, whole=True),
     "temperature": lambda value: check_number("temperature", value, 0, 2),
     "top_k": lambda value: check_number("top_k", value, 0, 1000, whole=True),
     "top_p": lambda value: check_number("top_p", value, 0.01, 1),
@@ -68,7 +68,7 @@ class Request:
         request = cls(**{f.name: checked[f.name] for f in fields(cls) if f.name in checked})
         card = models.entries[request.model].card
         if card.get("format") != "poetry":
-            check_text("prompt", request.prompt, limit=MAX_PROMPT, required=True)
+            check_text("prompt", request.prompt, limit=LIMITS.prompt_characters, required=True)
         elif request.acrostic:
             form_for_acrostic(request.acrostic, request.form)
         return request
@@ -106,7 +106,7 @@ def choose_model(models, name, prompt):
     Raises:
         InputError: the model is unknown or broken, or there is none at all.
     """
-    entries = models.of_task(TASK)
+    entries = models.of_task(TASK, wait=True)
     if name is not None:
         if name not in (entry.name for entry in entries):
             models.get(name, TASK)

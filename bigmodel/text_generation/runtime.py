@@ -1,6 +1,9 @@
 """Writing text with an exported model: the class that the page, the endpoints and the command line use."""
 
+import math
 import time
+from collections import deque
+from contextlib import closing
 from functools import partial
 from numbers import Integral, Real
 
@@ -59,22 +62,23 @@ class TextGenerator:
         special = set(self.tokenizer.special) - {self.start_id}
         suppressed = {*folder.generation_config.get("suppress_tokens", special)}
         suppressed |= {*range(len(self.tokenizer.token_bytes), self.config["vocab_size"])}  # rows without a token
-        self.batch = SharedBatch(Decoder(session, self.config, slots), [self.start_id], suppressed)
+        self.batch = SharedBatch(Decoder(session, self.config, slots + 1), [self.start_id], suppressed)
 
     @classmethod
-    def from_pretrained(cls, folder_or_hub_id, *, providers=None, threads=None):
+    def from_pretrained(cls, folder_or_hub_id, *, providers=None, threads=None, slots=16):
         """Open a model folder, or one from the Hugging Face Hub ("user/name@commit").
 
         Args:
             folder_or_hub_id: see ModelFolder.open.
             providers, threads: see session.create_session.
+            slots: texts at once; those beyond wait.
 
         Raises:
             ModelFolderError: a file is missing, altered or refused.
             ProviderError: no provider can be had.
         """
         folder = ModelFolder.open(folder_or_hub_id)
-        return cls(folder, create_session(folder.graphs(), providers, threads))
+        return cls(folder, create_session(folder.graphs(), providers, threads), slots)
 
     def stream(
         self,
@@ -106,9 +110,37 @@ class TextGenerator:
         Raises:
             InputError: names the field that is wrong, and its limit.
         """
+        settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        limits = {"seed": seed, "constraint": constraint, "stop": stop, "deadline": deadline}
+        return _one_by_one(self.bursts(prompt, **settings, **limits))
+
+    def bursts(
+        self,
+        prompt,
+        *,
+        interval=lambda: 0.0,
+        max_new_tokens=None,
+        temperature=None,
+        top_k=None,
+        top_p=None,
+        seed=0,
+        constraint=None,
+        stop=None,
+        deadline=None,
+    ):
+        """Return an iterator of lists of pieces: as ``stream``, with all pieces of some time together.
+
+        Args:
+            interval: function that returns the seconds between two lists; the first comes at once. Who needs no single
+                token leaves the work of a batch to one thread, which is quicker for all.
+            prompt, max_new_tokens, temperature, top_k, top_p, seed, constraint, stop, deadline: see ``stream``.
+
+        Raises:
+            InputError: names the field that is wrong, and its limit.
+        """
         row_of, deadline = self._prepare(max_new_tokens, temperature, top_k, top_p, constraint, deadline)
         row = row_of(prompt, _number("seed", seed))
-        return self._pieces(row, _stops(stop), deadline)
+        return self._bursts(row, _stops(stop), deadline, interval)
 
     def generate(
         self,
@@ -142,26 +174,23 @@ class TextGenerator:
             raise InputError("seeds", f"{len(seeds)} for {len(prompts)} prompts; give one for each")
         row_of, deadline = self._prepare(max_new_tokens, temperature, top_k, top_p, constraint, deadline)
         rows = [row_of(p, _number("seed", s)) for p, s in zip(prompts, seeds, strict=True)]
-        stops, texts = _stops(stop), {}
-        waiting, running = list(enumerate(rows)), {}
+        stops, texts, running = _stops(stop), [""] * len(rows), {}
+        waiting = deque(enumerate(rows))
         try:
             while waiting or running:
-                # never wait for a slot while holding some: two callers would wait for each other
-                while waiting and self.batch.join(waiting[0][1], deadline=deadline, wait=not running):
-                    i, row = waiting.pop(0)
-                    running[i] = row, self._pieces(row, stops, deadline), []
-                if waiting and not running:  # the deadline has passed
-                    break
-                for i, (_, pieces, parts) in list(running.items()):
-                    if (piece := next(pieces, None)) is None:
-                        texts[i] = "".join(parts)
+                while waiting and len(running) < self.batch.slots:
+                    i, row = waiting.popleft()
+                    row.ahead = math.inf  # it must not stand still while another one is read
+                    running[i] = self._bursts(row, stops, deadline)
+                for i, bursts in list(running.items()):
+                    if (burst := next(bursts, None)) is None:
                         del running[i]
                     else:
-                        parts.append(piece)
+                        texts[i] += "".join(burst)
         finally:
-            for row, _, _ in running.values():
-                self.batch.leave(row)
-        return [texts.get(i, "") for i in range(len(prompts))]
+            for bursts in running.values():
+                bursts.close()
+        return texts
 
     def next_tokens(self, prompt, k=10):
         """Return the k likeliest next tokens, the likeliest first: a list of (text, probability).
@@ -237,24 +266,31 @@ class TextGenerator:
 
         return row_of, deadline
 
-    def _pieces(self, row, stops, deadline):
-        """Yield the text of a row, which joins the batch unless it has, and leaves it in any case."""
+    def _bursts(self, row, stops, deadline, interval=lambda: 0.0):
+        """Yield the text of a row in lists of pieces; the row joins the batch, and leaves it in any case."""
         decoder, finder = self.tokenizer.stream(), _StopFinder(stops)
+        until = 0.0
+        self.batch.join(row)
         try:
-            if row.slot is None and not self.batch.join(row, deadline=deadline):
-                return
             while deadline is None or time.monotonic() < deadline:
-                id_ = self.batch.next(row)
-                if id_ is None:
+                if not (ids := self.batch.read(row, until, deadline)):
                     break
-                if piece := finder.push(decoder.push(id_)):
-                    yield piece
+                until = time.monotonic() + interval()
+                if pieces := [piece for id_ in ids if (piece := finder.push(decoder.push(id_)))]:
+                    yield pieces
                 if finder.found:
                     return
             if piece := finder.push(decoder.flush()) + finder.flush():
-                yield piece
+                yield [piece]
         finally:
             self.batch.leave(row)
+
+
+def _one_by_one(bursts):
+    """Yield the pieces of lists, and close their iterator in any case."""
+    with closing(bursts):
+        for burst in bursts:
+            yield from burst
 
 
 class _Constraint:

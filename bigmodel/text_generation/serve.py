@@ -4,9 +4,10 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 
-INTERVAL_S = 0.05
-TIME_LIMIT_S = 120
-CONCURRENT = 8  # texts that are written at once, in one batch
+from bigmodel.limits import LIMITS
+
+INTERVAL_S = 0.05  # between two pieces of a text on a quiet host
+PIECES_PER_S = 100  # of all texts: each costs about a millisecond, which the model needs more
 
 
 @dataclass
@@ -39,8 +40,8 @@ def write(generator, request, body):
         request: a Request.
         body: the visitor's prompt and what was written so far.
     """
-    progress, start, sent = Progress(), time.monotonic(), 0.0
-    stream = generator.stream(
+    progress, start = Progress(), time.monotonic()
+    stream = generator.bursts(
         request.opening(generator, body),
         max_new_tokens=request.max_new_tokens,
         temperature=request.temperature,
@@ -48,17 +49,15 @@ def write(generator, request, body):
         top_p=request.top_p,
         seed=request.seed,
         constraint=request.constraint(generator, body),
-        deadline=TIME_LIMIT_S,
+        deadline=LIMITS.text_seconds,
+        interval=lambda: max(INTERVAL_S, generator.batch.active / PIECES_PER_S),
     )
     with closing(stream):
-        for piece in stream:
-            now = time.monotonic()
-            progress.pieces.append(piece)
-            progress.seconds = now - start
-            if now - sent >= INTERVAL_S:
-                sent = now
-                yield progress
-    if time.monotonic() - start >= TIME_LIMIT_S:
+        for pieces in stream:
+            progress.pieces += pieces
+            progress.seconds = time.monotonic() - start
+            yield progress
+    if time.monotonic() - start >= LIMITS.text_seconds:
         progress.note = "time_limit"
     yield progress
 

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import gradio as gr
 
 from bigmodel.errors import BigModelError
+from bigmodel.limits import LIMITS
 from bigmodel.text_generation import serve
 from bigmodel.text_generation.events import FORESEEN, LINKED, SAMPLING, TextEvents
 from bigmodel.text_generation.poetry import FORMS, KINDS
 from bigmodel.text_generation.request import CHECKS, TASK, Request
 from bigmodel.ui.endpoints import add_endpoint
-from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import html_block
+from bigmodel.ui.sharing import Sharing
+from bigmodel.ui.texts import t
+from bigmodel.ui.widgets import html_block, no_models_block
 
 PLAIN_EXAMPLES = (
     "Once upon a time there was a little",
@@ -33,7 +35,14 @@ def load(folder):
     """Open a model folder of this task; ONNX Runtime is imported by the first call."""
     from bigmodel.text_generation.runtime import TextGenerator
 
-    return TextGenerator.from_pretrained(folder)
+    return TextGenerator.from_pretrained(folder, slots=LIMITS.texts_at_once)
+
+
+def routes(models):
+    """Return the paths beside Gradio's endpoints, an APIRouter."""
+    from bigmodel.text_generation import completions
+
+    return completions.routes(models)
 
 
 def build(models):
@@ -43,16 +52,15 @@ def build(models):
         models: the Models of the page.
     """
     with gr.Blocks() as tab:
-        if not models.of_task(TASK):
-            html_block(f'<p class="empty">{words("no_models")}</p>')
+        empty, sharing = no_models_block(not models.of_task(TASK)), Sharing("text")
         with gr.Row(elem_id="workbench"):
             with gr.Column(elem_id="compose", min_width=280):
                 form = _compose(models)
             with gr.Column(elem_id="result", min_width=280):
-                result = _result()
+                result = _result(sharing)
             with gr.Column(elem_id="options", min_width=280):
                 form |= _options()
-        _listen(models, form, result)
+        _listen(models, form | {"empty": empty}, result, sharing)
         _endpoints(models)
     return tab
 
@@ -73,7 +81,7 @@ def _compose(models):
             form["title"] = gr.Textbox(label=t("title"), placeholder=t("title_hint"), max_lines=1, min_width=100)
         form["acrostic"] = gr.Textbox(label=t("acrostic"), placeholder=t("acrostic_hint"), max_lines=1)
     with gr.Row(elem_classes="actions"):
-        form["generate"] = gr.Button(t("generate"), variant="primary", scale=3, min_width=120)
+        form["generate"] = gr.Button(t("generate"), variant="primary", scale=3, min_width=120, elem_id="write")
         form["stop"] = gr.Button(t("stop"), variant="stop", scale=1, min_width=90, interactive=False)
     return form
 
@@ -110,7 +118,7 @@ def _slider(name, low, high, step):
     return gr.Slider(low, high, SAMPLING[name], step=step, label=t(name), info=t(f"{name}_hint"), buttons=[])
 
 
-def _result():
+def _result(sharing):
     result = {
         "passage": gr.HTML(
             {},
@@ -124,21 +132,23 @@ def _result():
         result["facts"] = html_block(elem_id="facts")
         result["again"] = gr.Button(t("again"), size="sm", min_width=80, scale=0, interactive=False, elem_id="again")
         result["surprise"] = gr.Button(t("surprise"), size="sm", min_width=110, scale=0, elem_id="surprise")
+        sharing.button()
     result["alternatives"] = gr.HTML(
         {},
         html_template="${bigmodel.alternatives(value)}",
         js_on_load="bigmodel.pressable(element, trigger)",
         elem_id="alternatives",
     )
+    sharing.panel()
     return result
 
 
-def _listen(models, form, result):
+def _listen(models, form, result, sharing):
     events = TextEvents(models)
     passage, alternatives, stop = result["passage"], result["alternatives"], form["stop"]
     settings = [form[name] for name in CHECKS if name in form]
     foreseen = [form[name] for name in FORESEEN]
-    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": serve.CONCURRENT}
+    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.texts_at_once}
     buttons = form["generate"], result["again"], result["surprise"]
     writing = gr.on(
         [*(button.click for button in buttons), form["prompt"].submit, alternatives.select],
@@ -160,10 +170,8 @@ def _listen(models, form, result):
 
     arranged = gr.State()  # the model that the fields were last arranged for
 
-    def choose_model(model, prompt, last):
-        """Show the fields, examples and sampling settings of a model, where it is another one than before."""
-        if model == last:  # Gradio tells of new choices as of a new value
-            return gr.skip()
+    def arrange(model, prompt):
+        """Return component -> update: the fields, examples and sampling settings of a model."""
         entry = models.entries.get(model)
         poem = bool(entry) and entry.card.get("format") == "poetry"
         if poem:
@@ -173,16 +181,32 @@ def _listen(models, form, result):
             words = {"label": t("prompt"), "placeholder": t("prompt_hint")}
             words |= {} if prompt else {"value": PLAIN_EXAMPLES[0]}
         visible = [gr.update(visible=bool(entry) and shown) for shown in (poem, not poem, poem)]
-        return [gr.update(**words), *visible, *events.sampling(model).values(), model]
+        updates = [gr.update(**words), *visible, *events.sampling(model).values(), model]
+        return dict(zip([*layout, arranged], updates, strict=True))
+
+    def choose_model(model, prompt, last):
+        """Arrange the fields for a model, where it is another one than before."""
+        return gr.skip() if model == last else arrange(model, prompt)  # new choices count as a new value
+
+    def welcome(values, request: gr.Request):
+        """Fill the form from the link that opened the page."""
+        model, given = events.welcome(values, request)
+        updates = arrange(model, given.get("prompt", "")) | {form["model"]: model}
+        if "prompt" in given:
+            updates[form["prompt"]]["value"] = given.pop("prompt")
+        return updates | {form[name]: value for name, value in given.items()}
 
     def only_sound():
-        """Leave out the models that proved broken when they were opened."""
+        """Show the models that could be fetched and opened."""
         models.wait()
-        return gr.update(choices=_choices(models))
+        choices = _choices(models)
+        return gr.update(choices=choices, visible=bool(choices)), gr.update(visible=not choices)
 
     form["model"].change(choose_model, [form["model"], form["prompt"], arranged], [*layout, arranged], **quiet)
-    gr.on(None, events.welcome, None, [form[name] for name in LINKED], **quiet)
-    gr.on(None, only_sound, None, form["model"], **quiet)
+    fields = {name: form[name] for name in LINKED}
+    sharing.receive(welcome, list(dict.fromkeys([*fields.values(), *layout, arranged])), "#write")
+    sharing.listen(fields, [writing], result=passage)
+    gr.on(None, only_sound, None, [form["model"], form["empty"]], **quiet)
     form["plain_examples"].click(lambda sample: sample[0], form["plain_examples"], form["prompt"], **quiet)
     verse = [form[name] for name in ("prompt", "kind", "form", "author", "title", "acrostic")]
     form["poetry_examples"].click(lambda sample: sample, form["poetry_examples"], verse, **quiet)
@@ -264,6 +288,6 @@ def _endpoints(models):
             raise gr.Error(str(error), print_exception=False) from None
         return {"headers": ["token", "probability"], "data": rows}
 
-    limits = {"concurrency_limit": serve.CONCURRENT}
+    limits = {"concurrency_limit": LIMITS.texts_at_once}
     add_endpoint(generate_text, lambda **values: Request.check(models, **values), concurrency_id=TASK, **limits)
     add_endpoint(next_tokens, lambda **values: Request.check(models, **values), concurrency_id="look_inside", **limits)

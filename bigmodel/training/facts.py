@@ -32,6 +32,7 @@ def training_facts(config, trainer, *, preset=None):
         "steps": lines[-1]["step"] if lines else 0,
         "tokens": last["tokens"],
         "tokens_of_corpus": trainer.data.tokens_of_corpus,
+        "unit": trainer.data.unit,
         "minutes": round(last["seconds"] / 60, 1),
         "hardware": hardware(trainer.world),
         "batch": str(trainer.data),
@@ -69,9 +70,24 @@ def corpus_facts(corpora, data):
     facts = []
     for file, split, weight in corpora:
         row, name = known.get(file, {}), Path(file).name if Path(file).is_absolute() else file
-        about = {key: row[key] for key in ("licence", "note", "origin", "examples") if key in row}
+        row = {"note": row.get("shape"), **row, "licence": _listed(row.get("licence", row.get("license")))}
+        row["origin"] = [_origin(o) for o in row.get("origin", ())]
+        about = {key: row[key] for key in ("licence", "note", "origin", "examples") if row.get(key)}
         if "bytes_uncompressed" in row:
             about["bytes"] = row["bytes_uncompressed"]
         name = next((name.partition(f)[0] for f in FORMATS if f in name), name)
         facts.append({"name": name, "split": split, "weight": weight, **about})
     return facts
+
+
+def _listed(licence):
+    """Return a licence, or those of several parts, as one text."""
+    return "; ".join(f"{part}: {text}" for part, text in licence.items()) if isinstance(licence, dict) else licence
+
+
+def _origin(origin):
+    """Return {"repo", "commit"} of an origin, which may be spelled "github:owner/name@commit:path"."""
+    if not isinstance(origin, str):
+        return origin
+    repo, _, commit = origin.removeprefix("github:").partition("@")
+    return {"repo": repo, "commit": commit.partition(" ")[0].partition(":")[0]}

@@ -41,7 +41,7 @@ class Trainer:
     Args:
         model: nn.Module with ``loss(*batch)``, a mean in nats.
         data: object with ``batch(step, rank, world)``, a tuple of tensors that depends on the step alone, and
-            ``tokens_per_step``.
+            ``tokens_per_step``; ``unit`` names what it counts, such as "tokens".
         settings: TrainingSettings.
         folder: where the run is kept; made where missing.
         validate: function of the model that returns a dict with "loss"; lower is better. None for no validation.
@@ -110,12 +110,17 @@ class Trainer:
                     torch.cuda.set_rng_state(state["cuda_rng"])
         if self.settings.ema:
             saved = state and state["ema"]
-            averages = saved or [p.detach().clone() for p in self.model.parameters()]
+            averages = saved or [tensor.detach().clone() for tensor in self._averaged_tensors()]
             self.ema = [average.to(self.device) for average in averages]
         if self.rank == 0:  # lines after the checkpoint will be written again
             kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= self.step]
             with replacing(log) as part:
                 part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def _averaged_tensors(self):
+        """Return the weights, and what the layers have counted, such as a batch normalisation's means."""
+        counted = (buffer for buffer in self.model.buffers() if buffer.is_floating_point())
+        return [*self.model.parameters(), *counted]
 
     def _log(self, **values):
         if self.rank != 0:
@@ -228,7 +233,7 @@ class Trainer:
             optimizer.zero_grad()
         if self.ema:
             decay = min(settings.ema, (1 + self.step) / (10 + self.step))  # the first weights are forgotten fast
-            torch._foreach_lerp_(self.ema, [p.detach() for p in self.model.parameters()], 1 - decay)
+            torch._foreach_lerp_(self.ema, [tensor.detach() for tensor in self._averaged_tensors()], 1 - decay)
         self.step += 1
         return total.where(norm.isfinite(), math.nan)  # such a gradient has spoilt the weights
 
@@ -247,13 +252,15 @@ class Trainer:
         left = self.seconds * (1 - progress) / max(progress, 1e-9)
         share = rate(progress, self.settings)
         self._log(loss=loss, seconds=round(self.seconds, 2), tokens=tokens * self.step, rate=share)
-        bar.set_postfix_str(f"loss {loss:.4f}, {speed:,.0f} tokens/s, {left / 60:.1f} min left", refresh=False)
+        bar.set_postfix_str(
+            f"loss {loss:.4f}, {speed:,.0f} {self.data.unit}/s, {left / 60:.1f} min left", refresh=False
+        )
         return []
 
     @contextlib.contextmanager
     def averaged(self):
         """Hold the averaged weights in the model for a while, where the run keeps them."""
-        weights = list(self.model.parameters())
+        weights = self._averaged_tensors()
         if self.ema:
             live = [p.detach().clone() for p in weights]
             with torch.no_grad():

@@ -19,6 +19,8 @@ class TokenWindows:
         DataError: no stream holds a window.
     """
 
+    unit = "tokens"
+
     def __init__(self, streams, *, length, batch_size, seed):
         self.length, self.batch_size, self.seed = length, batch_size, seed
         self.copies = [tokens for tokens, weight in streams for _ in range(weight)]

@@ -170,6 +170,8 @@ class PairBatches:
         DataError: no pair is short enough.
     """
 
+    unit = "tokens"
+
     def __init__(self, pairs, *, batch_tokens, max_length, end, seed):
         self.pairs, self.batch_tokens, self.end, self.seed = pairs, batch_tokens, end, seed
         self.lengths = [p.lengths() for p in pairs]

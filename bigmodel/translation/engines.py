@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bigmodel.config import read_json
 from bigmodel.errors import ModelFolderError
 from bigmodel.nn.cache import KVCache
 from bigmodel.nn.checkpoint import from_pretrained
@@ -29,10 +28,9 @@ def open_engine(name, folder):
     """
     folder = Path(folder)
     if name == "torch":
-        config, defaults = (read_json(folder / f"{stem}.json") for stem in ("config", "generation_config"))
-        files = dict.fromkeys(path.name for path in folder.iterdir())  # a training's folder has no checksums
-        model = TorchEncoderDecoder(from_pretrained(folder), config["eos_token_id"])
-        return Translator(ModelFolder(folder, config, defaults, files), model, provider=name), name
+        opened = ModelFolder.unchecked(folder)
+        model = TorchEncoderDecoder(from_pretrained(folder), opened.config["eos_token_id"])
+        return Translator(opened, model, provider=name), name
     if not (folder / MANIFEST).exists():
         raise ModelFolderError(f"{folder} has no ONNX files; export it first: python -m bigmodel export translation")
     translator = Translator.from_pretrained(folder)

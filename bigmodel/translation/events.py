@@ -2,20 +2,18 @@
 
 import time
 from html import escape
-from urllib.parse import urlencode
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from bigmodel.errors import BigModelError
+from bigmodel.errors import BigModelError, InputError
 from bigmodel.translation import serve
 from bigmodel.translation.request import AUTO, CHECKS, CODES, TASK, Request, directions
 from bigmodel.ui.texts import words
 from bigmodel.ui.widgets import provider_name, told
 
 PAUSE_S = 0.4  # a visitor who types on is not answered yet
-LINKED = ("text", "source", "target")  # what a link carries: /?tab=translate&text=…&source=…&target=…
-MAX_LINK = 2000  # characters of a link's text; longer ones are cut by servers and mail programs
+LINKED = tuple(CHECKS)  # what a link carries: /?tab=translate&text=…&source=…&target=…
 
 
 class TranslateEvents:
@@ -72,9 +70,19 @@ class TranslateEvents:
         possible = list(dict.fromkeys(t for s, t in known if source in (AUTO, None, s)))
         return gr.update(value=target if target in possible else next(iter(possible), None))
 
-    def welcome(self, request: gr.Request):
-        """Fill the form from the link that opened the page."""
-        return [request.query_params.get(name, gr.skip()) for name in LINKED]
+    def welcome(self, values):
+        """Fill the form from what the page was opened with; what is out of its limits is left as it is."""
+        values = values if isinstance(values, dict) else {}
+        known = [code for direction in directions(self.models, wait=True) for code in direction]
+        filled = []
+        for name in LINKED:
+            value = values.get(name)
+            try:
+                value = float(value) if name.startswith("num_") else value
+                filled.append(CHECKS[name](value, known) if value else gr.skip())
+            except (InputError, TypeError, ValueError):
+                filled.append(gr.skip())
+        return filled
 
     def translate_file(self, file, source, target, column, progress=gr.Progress()):  # noqa: B008, Gradio's way
         """Translate a file: txt, csv, tsv or srt, up to 5 MB.
@@ -102,7 +110,7 @@ class TranslateEvents:
 
 
 def facts(models, request, progress):
-    """Return the line under a translation: languages, speed, provider, and a link to the page as it is."""
+    """Return the line under a translation: languages, speed and provider."""
     translator = models.get(request.model, TASK)
     codes = request.source, request.target
     source, target = (words(f"language_{code}") if code in CODES else escape(code) for code in codes)
@@ -112,9 +120,6 @@ def facts(models, request, progress):
         f"<b>{progress.seconds:.2f}</b> {words('seconds')}",
         escape(provider_name(translator.provider)),
     ]
-    if progress.done == progress.total and len(request.text) <= MAX_LINK:
-        values = {"tab": "translate", **{name: getattr(request, name) for name in LINKED}}
-        parts.append(f'<a href="?{escape(urlencode(values))}">{words("link")}</a>')
     if progress.note:
         parts.append(words(progress.note))
     return f"<p>{' · '.join(parts)}</p>"

@@ -13,9 +13,8 @@ from io import StringIO
 from pathlib import Path
 
 from bigmodel.errors import InputError
+from bigmodel.limits import LIMITS
 
-MAX_BYTES = 5_000_000  # a long novel; a larger file would take memory for what is then too many texts
-MAX_UNITS = 5_000  # about an hour of a small machine
 FAILED = "⚠ "  # before a text that could not be translated
 ADDED = "translation"  # header of the added column
 
@@ -77,8 +76,8 @@ def read(path, column=None):
     if column is not None and kind not in _TABLES:
         raise InputError("column", f"a {kind} file has no columns")
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise InputError("file", f"{size:,} bytes; the limit is {MAX_BYTES:,}")
+        if (size := path.stat().st_size) > LIMITS.file_bytes:
+            raise InputError("file", f"{size:,} bytes; the limit is {LIMITS.file_bytes:,}")
         data = path.read_bytes()
     except OSError as error:
         raise InputError("file", f"cannot be read ({error.strerror})") from error
@@ -86,8 +85,8 @@ def read(path, column=None):
     if not text.strip():
         raise InputError("file", "is empty")
     content = _read_table(text, column, kind) if kind in _TABLES else FORMATS[kind](text)
-    if len(content.units) > MAX_UNITS:
-        raise InputError("file", f"{len(content.units):,} texts; the limit is {MAX_UNITS:,}")
+    if len(content.units) > LIMITS.file_texts:
+        raise InputError("file", f"{len(content.units):,} texts; the limit is {LIMITS.file_texts:,}")
     return content
 
 

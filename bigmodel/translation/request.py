@@ -3,22 +3,23 @@
 from dataclasses import dataclass, fields
 
 from bigmodel.errors import InputError
+from bigmodel.limits import LIMITS
 from bigmodel.translation.config import LANGUAGES
 from bigmodel.translation.detection import LanguageDetector
 from bigmodel.ui.validation import check_choice, check_number, check_text
 
 TASK = "translation"
 AUTO = "auto"
-MAX_TEXT = 5000  # characters; about two pages, some seconds of work
-MAX_BEAMS = 10
 CODES = (*LANGUAGES,)
 # field -> check of its value and of the codes that there are; the order is the endpoint's
 CHECKS = {
-    "text": lambda value, codes: check_text("text", value, limit=MAX_TEXT, required=True, special_tokens=True),
+    "text": lambda value, codes: check_text(
+        "text", value, limit=LIMITS.text_characters, required=True, special_tokens=True
+    ),
     "source": lambda value, codes: check_choice("source", value, (AUTO, *codes)) or AUTO,
     "target": lambda value, codes: check_choice("target", value, codes),
-    "num_beams": lambda value, codes: check_number("num_beams", value, 1, MAX_BEAMS, whole=True),
-    "num_alternatives": lambda value, codes: check_number("num_alternatives", value, 1, MAX_BEAMS, whole=True) or 1,
+    "num_beams": lambda value, codes: check_number("num_beams", value, 1, LIMITS.beams, whole=True),
+    "num_alternatives": lambda value, codes: check_number("num_alternatives", value, 1, LIMITS.beams, whole=True) or 1,
 }
 
 
@@ -50,7 +51,7 @@ class Request:
         Raises:
             InputError: names the first field that is wrong, and its limit.
         """
-        known = directions(models)
+        known = directions(models, wait=True)
         codes = list(dict.fromkeys([*CODES, *(code for direction in known for code in direction)]))
         checked = {name: CHECKS[name](value, codes) for name, value in values.items()}
         source = checked.get("source", AUTO)
@@ -70,10 +71,13 @@ class Request:
         return cls(**{f.name: checked[f.name] for f in fields(cls) if f.name in checked})
 
 
-def directions(models):
-    """Return (source, target) -> name of the model, for every direction that this page's models translate."""
+def directions(models, *, wait=False):
+    """Return (source, target) -> name of the model, for every direction that this page's models translate.
+
+    ``wait``: where there is none, for the models that are still being fetched.
+    """
     found = {}
-    for entry in models.of_task(TASK):
+    for entry in models.of_task(TASK, wait=wait):
         for direction in entry.card.get("directions", ()):
             found.setdefault(tuple(direction.split("-")), entry.name)
     return found

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigmodel.errors import InputError
+from bigmodel.limits import LIMITS
 from bigmodel.translation import files
 from bigmodel.translation.request import TASK, Request, detect, directions
 
-TIME_LIMIT_S = 60  # of a text; a file has FILE_LIMIT_S
-FILE_LIMIT_S = 1800
-CONCURRENT = 2  # translations at once; each takes all threads
 SAMPLE = 2000  # characters of a file by which its language is found
 
 
@@ -47,7 +45,7 @@ def translate(models, request):
     with closing(stream):
         for done, total, (translation,) in stream:
             seconds = time.monotonic() - started
-            late = seconds > TIME_LIMIT_S and done < total
+            late = seconds > LIMITS.translation_seconds and done < total
             yield Progress(done, total, translation, seconds, "time_limit" if late else "")
             if late:
                 return
@@ -89,8 +87,8 @@ def translate_file(models, content, request):
     stream = translator.stream(texts, source=request.source, target=request.target)
     with closing(stream):
         for done, total, translations in stream:
-            if time.monotonic() - started > FILE_LIMIT_S:
-                raise InputError("file", f"took longer than {FILE_LIMIT_S // 60} minutes; divide it")
+            if time.monotonic() - started > LIMITS.file_seconds:
+                raise InputError("file", f"took longer than {LIMITS.file_seconds // 60} minutes; divide it")
             yield done, total, dict(zip(wanted, translations, strict=True))
 
 

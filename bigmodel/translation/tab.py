@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import gradio as gr
 
 from bigmodel.errors import BigModelError
+from bigmodel.limits import LIMITS
 from bigmodel.translation import serve
 from bigmodel.translation.events import LINKED, TranslateEvents, table
 from bigmodel.translation.files import FORMATS
 from bigmodel.translation.request import AUTO, CHECKS, TASK, Request, directions
 from bigmodel.ui.endpoints import add_endpoint
+from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import html_block
+from bigmodel.ui.widgets import html_block, no_models_block
 
 # as their speakers call them
 OWN_NAMES = {AUTO: "Auto 自动", "en": "English", "de": "Deutsch", "zh": "中文", "lzh": "文言文"}
@@ -41,28 +43,39 @@ def build(models):
     """
     known = directions(models)
     with gr.Blocks() as tab:
-        if not known:
-            html_block(f'<p class="empty">{words("no_models")}</p>')
-        form = _panes(known)
+        empty, sharing = no_models_block(not known), Sharing("translate")
+        form = _panes(known, sharing) | {"empty": empty}
         with gr.Row(elem_id="translate-more"):
             with gr.Column(min_width=280):
                 form["alternatives"] = html_block(elem_id="other-ways")
                 form["attention"] = html_block(elem_id="attention")
+                sharing.panel()
             with gr.Column(min_width=280):
                 form |= _options(known)
-        _listen(models, form)
+        _listen(models, form, sharing)
         _endpoints(models)
     return tab
 
 
-def _panes(known):
+def _choices(known):
+    """Return the choices of the source and of the target."""
     sources, targets = [AUTO, *dict.fromkeys(s for s, _ in known)], list(dict.fromkeys(t for _, t in known))
-    named = lambda codes: [(OWN_NAMES.get(code, code), code) for code in codes]  # noqa: E731
+    return [[(OWN_NAMES.get(code, code), code) for code in codes] for codes in (sources, targets)]
+
+
+def _samples(known):
+    """Return the examples' fields, and what they are called."""
+    samples = [[text, *direction] for direction, texts in EXAMPLES.items() if direction in known for text in texts]
+    return {"samples": samples, "sample_labels": [text for text, *_ in samples], "visible": bool(samples)}
+
+
+def _panes(known, sharing):
+    sources, targets = _choices(known)
     with gr.Row(elem_id="languages"):
-        source = gr.Dropdown(named(sources), value=AUTO, label=t("source_language"), min_width=120)
+        source = gr.Dropdown(sources, value=AUTO, label=t("source_language"), min_width=120)
         swap = gr.Button("⇄", elem_id="swap", scale=0, min_width=52, elem_classes="icon")
         first = next((target for _, target in known), None)
-        target = gr.Dropdown(named(targets), value=first, label=t("target_language"), min_width=120)
+        target = gr.Dropdown(targets, value=first, label=t("target_language"), min_width=120)
     with gr.Row(elem_id="panes"):
         hint = t("source_text_hint")
         text = gr.Textbox(label=t("source_text"), placeholder=hint, lines=7, max_lines=14, elem_id="source-text")
@@ -71,23 +84,15 @@ def _panes(known):
         )
     with gr.Row(elem_id="translate-foot"):
         facts = html_block(f"<p>{words('only_knows')}</p>" if known else "", elem_id="translate-facts")
+        sharing.button()
         button = gr.Button(t("translate"), variant="primary", scale=0, min_width=140, elem_id="translate-button")
     names = ("source", "swap", "target", "text", "translation", "facts", "translate")
     return dict(zip(names, (source, swap, target, text, translation, facts, button), strict=True))
 
 
 def _options(known):
-    samples = [[text, *direction] for direction, texts in EXAMPLES.items() if direction in known for text in texts]
-    form = {
-        "examples": gr.Dataset(
-            components=[gr.Textbox(visible=False) for _ in range(3)],
-            samples=samples,
-            sample_labels=[text for text, *_ in samples],
-            label=t("examples"),
-            elem_classes="examples",
-            visible=bool(samples),
-        )
-    }
+    hidden = [gr.Textbox(visible=False) for _ in range(3)]
+    form = {"examples": gr.Dataset(components=hidden, **_samples(known), label=t("examples"), elem_classes="examples")}
     with gr.Accordion(t("search"), open=False, elem_classes="panel"):
         form["num_beams"] = gr.Slider(1, 10, 5, step=1, label=t("num_beams"), info=t("num_beams_hint"), buttons=[])
         form["num_alternatives"] = gr.Slider(
@@ -103,30 +108,46 @@ def _options(known):
     return form
 
 
-def _listen(models, form):
+def _listen(models, form, sharing):
     events = TranslateEvents(models)
     fields = [form[name] for name in CHECKS]
     results = [form[name] for name in ("translation", "facts", "alternatives", "attention")]
-    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": serve.CONCURRENT}
+    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.translations_at_once}
     work = {**quiet, "concurrency_id": TASK}
     # a change, since input tells of keys alone: pasted texts, examples, links and swaps are changes, too
     changes = [form["text"].change, *(form[n].input for n in ("source", "target", "num_beams", "num_alternatives"))]
     form["source"].input(events.targets, [form["source"], form["target"]], form["target"], **quiet)
-    gr.on(changes, events.translate_typed, fields, results, trigger_mode="always_last", **work)
+    typed = gr.on(changes, events.translate_typed, fields, results, trigger_mode="always_last", **work)
     shown = {**work, "show_progress": "minimal", "show_progress_on": form["facts"]}
-    form["translate"].click(events.translate_now, fields, results, **shown)
+    pressed = form["translate"].click(events.translate_now, fields, results, **shown)
+    linked = {name: form[name] for name in LINKED}
+    sharing.receive(events.welcome, list(linked.values()))  # a changed text is translated by itself
+    sharing.listen(linked, [typed, pressed])
     places = [form[name] for name in ("source", "target", "text", "translation")]
     form["swap"].click(events.swap, places, places, **quiet)
     chosen = [form[name] for name in ("text", "source", "target")]
     form["examples"].click(lambda sample: sample, form["examples"], chosen, **quiet)
-    gr.on(None, events.welcome, None, [form[name] for name in LINKED], **quiet)
+    known = directions(models)
+
+    def offer():
+        """Offer the languages of the models that could be fetched and opened."""
+        models.wait()
+        now = directions(models)
+        if now == known:
+            return gr.skip()
+        (sources, targets), first = _choices(now), next((target for _, target in now), None)
+        target = {} if known else {"value": first}
+        offered = gr.update(choices=sources), gr.update(choices=targets, **target), gr.update(**_samples(now))
+        return *offered, gr.update(visible=not now)
+
+    gr.on(None, offer, None, [form[name] for name in ("source", "target", "examples", "empty")], **quiet)
     inputs = [form[name] for name in ("file", "source", "target", "column")]
     working = form["start"].click(
         events.translate_file,
         inputs,
         form["download"],
         api_name="translate_file",  # a file comes in and goes out by a component, so that this event is the endpoint
-        concurrency_limit=serve.CONCURRENT,
+        concurrency_limit=LIMITS.translations_at_once,
         concurrency_id="translation_file",
     )
     switch = lambda on: lambda: gr.update(interactive=on)  # noqa: E731
@@ -164,5 +185,5 @@ def _endpoints(models):
         except BigModelError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    limits = {"concurrency_limit": serve.CONCURRENT, "concurrency_id": TASK}
+    limits = {"concurrency_limit": LIMITS.translations_at_once, "concurrency_id": TASK}
     add_endpoint(translate, lambda **values: Request.check(models, **values), **limits)

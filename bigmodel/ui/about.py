@@ -53,18 +53,25 @@ def build(models):
         """Say how the server is: status, models, providers, versions."""
         return health(models)
 
+    def cards():
+        """Return the update of each entry's accordion and of the card in it."""
+        updates = []
+        for entry in models.entries.values():
+            card = "" if entry.fault or isinstance(entry.path, str) else read_card(entry.path)
+            updates += [{"label": entry.card.get("title", entry.name), "visible": bool(card)}, {"value": card}]
+        return updates
+
     def host():
         models.wait()
-        return host_html(models)
+        return host_html(models), *(gr.update(**update) for update in cards())
 
     with gr.Blocks() as tab:
-        summary = html_block(host_html(models), elem_id="host")
-        for entry in models.entries.values():
-            card = "" if entry.fault else read_card(entry.path)
-            if card:
-                with gr.Accordion(entry.card.get("title", entry.name), open=True, elem_classes="card"):
-                    gr.Markdown(card, elem_classes="model-card")
-        gr.on(None, host, None, summary, show_progress="hidden", api_visibility="private", concurrency_limit=None)
+        outputs = [html_block(host_html(models), elem_id="host")]
+        shown = iter(cards())
+        for accordion, card in zip(shown, shown, strict=True):
+            with gr.Accordion(**accordion, open=True, elem_classes="card") as place:
+                outputs += [place, gr.Markdown(**card, elem_classes="model-card")]
+        gr.on(None, host, None, outputs, show_progress="hidden", api_visibility="private", concurrency_limit=None)
         health_endpoint.__name__ = "health"
         add_endpoint(health_endpoint, concurrency_limit=None)
     return tab
@@ -75,10 +82,17 @@ def host_html(models):
     rows = [
         f"<tr><th scope='row'>{escape(entry.card.get('title', entry.name))}</th>"
         f"<td><span class='state {entry.state}'>{words(entry.state)}</span></td>"
-        f"<td>{escape(provider_name(entry.model.provider) if entry.model else entry.fault or '…')}</td></tr>"
+        f"<td>{_where(entry)}</td></tr>"
         for entry in models.entries.values()
     ]
     head = "".join(f"<th scope='col'>{words(key)}</th>" for key in ("model", "status", "provider"))
     packages = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(v)}</dd></div>" for name, v in versions().items())
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f"<section><h2>{words('this_host')}</h2>{table}<h3>{words('versions')}</h3><dl>{packages}</dl></section>"
+
+
+def _where(entry):
+    """Return what a model runs on, or why it does not."""
+    if entry.model:
+        return escape(provider_name(entry.model.provider))
+    return f'<span lang="en">{escape(entry.fault)}</span>' if entry.fault else "…"

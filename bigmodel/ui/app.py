@@ -1,33 +1,47 @@
-"""The page: one tab for each registered task, and About. Serving imports no torch."""
+"""The page: one tab for each registered task or group of tasks, and About. Serving imports no torch."""
 
+import io
 import os
+import sys
+from contextlib import redirect_stdout
 from html import escape
+from itertools import groupby
 from pathlib import Path
 
 import gradio as gr
+from starlette.middleware import Middleware
 
+from bigmodel.errors import ServerError
+from bigmodel.limits import LIMITS
 from bigmodel.registry import TASKS
-from bigmodel.ui import about
+from bigmodel.ui import about, logs, metadata, uploads
+from bigmodel.ui.guard import Guard, impatient
 from bigmodel.ui.models import Models
+from bigmodel.ui.operation import Operation
 from bigmodel.ui.texts import I18N, t, words
 from bigmodel.ui.theme import build_theme, page_css, page_head
 from bigmodel.ui.widgets import html_block
 
 ARTIFACTS = Path(__file__).parents[2] / "export" / "artifacts"
-QUEUE = 32
 MARK = (
     '<svg viewBox="0 0 32 32" width="30" height="30" aria-hidden="true"><rect width="32" height="32" rx="7"/>'
     '<path d="M7 23 12.5 9l4 9.5L19.5 12 25 23"/></svg>'
 )
+NAME = f"<div><h1>BigModel</h1><p>{words('tagline')}</p></div>"
+LANGUAGES = (
+    f'<nav aria-label="{words("language")}"><button type="button" data-language="en" lang="en">English</button>'
+    '<button type="button" data-language="zh-CN" lang="zh-CN">中文</button></nav>'
+)
 
 
 def build_app(models_root=None):
-    """Return the page as ``gr.Blocks`` with ``.models``; nothing of a model is read but its config.json.
+    """Return the page as ``gr.Blocks`` with ``.models`` and ``.operation``; of a model its config.json alone is read.
 
     Args:
-        models_root: a path or a list of them, each a model folder or a folder of such; by default those that
-            BIGMODEL_MODELS names, separated by commas, else export/artifacts.
+        models_root: a path or a list of them, each a model folder, a folder of such, or a Hub id "user/name@commit";
+            by default those that BIGMODEL_MODELS names, separated by commas, else export/artifacts.
     """
+    uploads.claim()
     if models_root is None:
         named = [path.strip() for path in os.environ.get("BIGMODEL_MODELS", "").split(",") if path.strip()]
         models_root = named or [ARTIFACTS] * any(ARTIFACTS.glob("*/"))
@@ -36,39 +50,63 @@ def build_app(models_root=None):
     tabs = {task: task.module("tab") for task in TASKS.values()}
     models = Models(models_root, {task.id: module.load for task, module in tabs.items()})
     with gr.Blocks(title="BigModel", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as demo:
-        html_block(f"<header>{MARK}<div><h1>BigModel</h1><p>{words('tagline')}</p></div></header>", elem_id="masthead")
+        html_block(f"<header>{MARK}{NAME}{LANGUAGES}</header>", elem_id="masthead")
         notice = html_block(_notice(models), elem_id="notice")
+        opened = {}  # Tabs -> name in a link -> the tab of these that it opens
         with gr.Tabs(elem_id="tabs") as pages:
-            for task, module in tabs.items():
-                with gr.Tab(t(task.title.lower()), id=task.id):
-                    module.build(models)
-            with gr.Tab(t("about"), id="about"):
+            for group, tasks in groupby(tabs, lambda task: task.group or task.title):
+                with gr.Tab(t(f"tab_{group.lower()}"), id=group.lower()):
+                    names = _build_group(list(tasks), tabs, models, opened)
+                opened.setdefault(pages, {}).update(dict.fromkeys((group.lower(), *names), group.lower()))
+            with gr.Tab(t("tab_about"), id="about"):
                 about.build(models)
+        opened[pages]["about"] = "about"
 
         def settle():
             models.wait()
             return _notice(models)
 
         def choose_tab(request: gr.Request):
-            """Open the tab that a link names, such as /?tab=translate."""
+            """Open the tab that a link names, such as /?tab=translate, or /?tab=classify within another."""
             wanted = request.query_params.get("tab")
-            return gr.Tabs(selected=ids[wanted]) if wanted in ids else gr.skip()
+            chosen = {held: gr.Tabs(selected=ids[wanted]) for held, ids in opened.items() if wanted in ids}
+            return chosen or gr.skip()
 
-        ids = {task.title.lower(): task.id for task in tabs} | {"about": "about"}
         quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-        gr.on(None, choose_tab, None, pages, **quiet)
+        gr.on(None, choose_tab, None, list(opened), **quiet)
         gr.on(None, settle, None, notice, **quiet)
     demo.models = models
+    demo.routers = [module.routes(models) for module in tabs.values() if hasattr(module, "routes")]
+    demo.routers.append(metadata.routes())
     # a direct POST would go around the queue and its limit
-    return demo.queue(max_size=QUEUE, api_open=False)
+    demo.queue(max_size=LIMITS.queue_length, api_open=False)
+    demo.operation = Operation(demo)
+    return demo
+
+
+def _build_group(tasks, tabs, models, opened):
+    """Build a tab's content: a task's own, or a tab for each task of a group; return the tasks' names in a link."""
+    names = [task.title.lower() for task in tasks]
+    if not tasks[0].group:
+        tabs[tasks[0]].build(models)
+        return names
+    with gr.Tabs(elem_classes="parts") as parts:
+        for task, name in zip(tasks, names, strict=True):
+            with gr.Tab(t(f"tab_{name}"), id=name):
+                tabs[task].build(models)
+    opened[parts] = {name: name for name in names}
+    return names
 
 
 def launch(demo, **options):
     """Serve a page from ``build_app`` and open its models in the background; ``options`` go to ``demo.launch``.
 
-    Host, port and root path are Gradio's GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, GRADIO_ROOT_PATH; GRADIO_MCP_SERVER
-    turns the endpoints into tools.
+    ``options.launch_options`` reads them from the command line; GRADIO_MCP_SERVER turns the endpoints into tools.
+
+    Raises:
+        ServerError: the port that is asked for cannot be had.
     """
+    logs.start()
     wait = not options.pop("prevent_thread_lock", False)
     settings = {
         "theme": build_theme(),
@@ -78,13 +116,44 @@ def launch(demo, **options):
         "footer_links": ["api", "settings"],
         "enable_monitoring": False,
         "run_history": False,
-        "max_file_size": "16mb",
+        "max_file_size": LIMITS.upload_bytes,
+        "state_session_capacity": LIMITS.sessions,
+        "max_threads": 2 * LIMITS.texts_at_once + 16,
         "ssr_mode": False,
+        "favicon_path": str(metadata.ICON),
+        "pwa": True,
     }
-    launched = demo.launch(**{**settings, **options}, prevent_thread_lock=True)
+    if port := os.environ.get("GRADIO_SERVER_PORT"):  # this one, where Gradio would take the next free one
+        settings["server_port"] = int(port) if port.isdigit() else 0
+    operation = demo.operation
+    guards = [Middleware(Guard, operation=operation), *metadata.middleware()]
+    settings["app_kwargs"] = {"middleware": guards, "routes": operation.routes()}
+    try:
+        launched = _launch(demo, **{**settings, **options}, prevent_thread_lock=True)
+    except OSError as error:
+        raise ServerError(f"the page cannot be served: {error}") from error
+    config = demo.server.config
+    config.limit_concurrency = LIMITS.connections
+    config.http_protocol_class = impatient(config.http_protocol_class, LIMITS.request_seconds)
+    for router in demo.routers:
+        # before Gradio's own paths, one of which takes what it does not know for a page
+        demo.app.router.routes[:0] = router.routes
     demo.models.open_all()
     if wait:
-        demo.block_thread()
+        operation.serve()
+    return launched
+
+
+def _launch(demo, **options):
+    """Launch, and say in one line where a share link cannot be had: Gradio prints a page about it."""
+    if not options.get("share"):
+        return demo.launch(**options)
+    with redirect_stdout(io.StringIO()) as captured:
+        launched = demo.launch(**options)
+    said, failed, _ = captured.getvalue().partition("\nCould not create share link")
+    print(said.strip(), flush=True)
+    if failed:
+        print(f"no share link: Gradio's tunnel cannot be had; the page is at {demo.local_url} only", file=sys.stderr)
     return launched
 
 

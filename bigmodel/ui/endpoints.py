@@ -17,8 +17,13 @@ def add_endpoint(function, check=None, **options):
         options: passed to ``gr.api``, such as concurrency_limit.
     """
     dependency = gr.api(function, api_name=function.__name__, **options)
-    if check is None:
-        return
+    if check is not None:
+        # gr.api has no validator argument, the event that it makes has
+        get_blocks_context().fns[dependency["id"]].validator = validator(function, check)
+
+
+def validator(function, check):
+    """Return what refuses arguments of an event's function, as Gradio wants it; see add_endpoint for ``check``."""
     names = list(inspect.signature(function).parameters)
 
     def validate(*values):
@@ -29,5 +34,4 @@ def add_endpoint(function, check=None, **options):
             return [gr.validate(i != position, str(error) if i == position else "") for i in range(len(names))]
         return [gr.validate(True, "")] * len(names)
 
-    # gr.api has no validator argument, the event that it makes has
-    get_blocks_context().fns[dependency["id"]].validator = validate
+    return validate

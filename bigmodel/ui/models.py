@@ -1,12 +1,14 @@
-"""The models that a page serves: found at once, opened in the background, and why some cannot be."""
+"""The models that a page serves: found at once, fetched and opened in the background, and why some cannot be."""
 
-import sys
+import logging
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bigmodel.config import read_json
-from bigmodel.errors import BigModelError, InputError
+from bigmodel.errors import BigModelError, InputError, ModelFolderError
+from bigmodel.runtime.artifacts import fetch, is_hub_id
+from bigmodel.ui import logs
 
 
 @dataclass
@@ -14,9 +16,9 @@ class Entry:
     """One model folder.
 
     Attributes:
-        name: what the picker and the endpoints call it.
-        path: the folder.
-        card: the "bigmodel" part of its config.json: task, format, title, languages, description.
+        name: what the picker and the endpoints call it; of a Hub model the repository's name.
+        path: the folder; of a Hub model its id as a string, until it is fetched.
+        card: the "bigmodel" part of its config.json: task, format, title, languages, description; {} until it is read.
         model: the opened runtime object, or None until it is.
         fault: why it cannot be served, or "".
     """
@@ -35,19 +37,25 @@ class Entry:
 
 
 class Models:
-    """Every model folder under some roots.
+    """Every model folder under some roots, and models of the Hub.
 
     Args:
-        roots: paths, each a model folder or a folder of model folders.
+        roots: paths, each a model folder or a folder of model folders; or ids of the Hub, "user/name@commit".
         loaders: task id -> function that opens a folder of that task.
     """
 
     def __init__(self, roots, loaders):
         self.loaders = loaders
         self.entries = {}
-        for folder in _folders(roots):
-            entry = self._describe(folder)
+        for found in _found(roots):
+            entry = self._named(found) if isinstance(found, str) else self._describe(found)
             self.entries[entry.name] = entry
+
+    def _named(self, hub_id):
+        """Return the entry of a Hub model, which nothing is known of yet but its name."""
+        name = hub_id.partition("@")[0].partition("/")[2]
+        fault = f"{hub_id}: another model is named {name} already" if name in self.entries else ""
+        return Entry(hub_id if fault else name, hub_id, fault=fault)
 
     def _describe(self, folder):
         try:
@@ -76,18 +84,34 @@ class Models:
         with entry.lock:
             if entry.model is None and not entry.fault:
                 try:
+                    if isinstance(entry.path, str):
+                        self._fetch(entry)
                     entry.model = self.loaders[entry.card["task"]](entry.path)
                 except BigModelError as error:
                     entry.fault = _public(error, entry.path)
                 except Exception as error:  # a fault of one model must not take the page down
                     entry.fault = _public(f"{entry.path}: {type(error).__name__}: {error}", entry.path)
                 if entry.fault:
-                    print(f"not served: {entry.fault}", file=sys.stderr)
+                    logs.log("model_refused", level=logging.ERROR, model=entry.name, fault=entry.fault)
         return entry.model
 
-    def of_task(self, task):
-        """Return the entries of a task that are not known to be broken."""
-        return [entry for entry in self.entries.values() if entry.card.get("task") == task and not entry.fault]
+    def _fetch(self, entry):
+        folder = fetch(entry.path)
+        card = read_json(folder / "config.json").get("bigmodel") or {}
+        if card.get("task") not in self.loaders:
+            raise ModelFolderError(f"{entry.path}: bigmodel.task of its config.json is {card.get('task')!r}")
+        entry.path, entry.card = folder, card
+
+    def of_task(self, task, *, wait=False):
+        """Return the entries of a task that are not known to be broken.
+
+        ``wait``: where there is none, for the models that are still being fetched.
+        """
+        found = [entry for entry in self.entries.values() if entry.card.get("task") == task and not entry.fault]
+        if not found and wait and any(isinstance(entry.path, str) for entry in self.entries.values()):
+            self.wait()
+            return self.of_task(task)
+        return found
 
     def faults(self):
         """Return what is wrong, one line for each model that is not served."""
@@ -100,6 +124,8 @@ class Models:
             InputError: there is no such model, or it cannot be opened.
         """
         entry = self.entries.get(name)
+        if entry is not None and not entry.card:  # its task is known when it has been fetched
+            self._open(entry)
         if entry is None or (not entry.fault and entry.card.get("task") != task):
             known = ", ".join(e.name for e in self.of_task(task)) or "none is here"
             raise InputError("model", f"{str(name)[:60]!r} is unknown; choose one of {known}")
@@ -111,11 +137,17 @@ class Models:
 
 def _public(error, folder):
     """Return the first line of an error without the host's own path before the folder's name."""
-    return str(error).splitlines()[0].replace(f"{folder.parent}/", "")
+    line = str(error).splitlines()[0]
+    return line.replace(f"{folder.parent}/", "") if isinstance(folder, Path) else line
 
 
-def _folders(roots):
-    for root in map(Path, roots):
+def _found(roots):
+    """Yield each model's folder as a Path, or its Hub id as a string."""
+    for name in roots:
+        if is_hub_id(name):
+            yield str(name)
+            continue
+        root = Path(name)
         children = [child for child in root.glob("*/") if not child.name.startswith(".")]
         if (root / "config.json").exists() or not children:
             yield root

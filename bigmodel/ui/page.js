@@ -1,11 +1,19 @@
 // Draws a passage and its next-token bars from plain data, and escapes every text that it is given.
 (() => {
   const TEXTS = /* texts */ {};
+  const language = navigator.language.startsWith("zh") ? "zh-CN" : "en";
+  document.documentElement.lang = language;
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-language]");
+    if (!button) return;
+    // in a frame of another site, as on a Space's page, a cookie needs more
+    const site = location.protocol === "https:" ? "None; Secure; Partitioned" : "Lax";
+    document.cookie = `bigmodel-language=${button.dataset.language}; max-age=31536000; path=/; SameSite=${site}`;
+    location.reload();
+  });
+
   // Server-made HTML names its words as ⟦key⟧; Gradio itself translates one key a string.
-  const word = (key) => {
-    const chinese = (document.documentElement.lang || navigator.language).startsWith("zh");
-    return (TEXTS[chinese ? "zh-CN" : "en"] || {})[key] || key;
-  };
+  const word = (key) => (TEXTS[language] || {})[key] || key;
   const html = (value) => String(value || "").replace(/⟦(\w+)⟧/g, (_, key) => escape(word(key)));
 
   const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
@@ -102,6 +110,46 @@
       if (button) trigger("select", { token: button.dataset.token });
     });
 
+  // A pad to draw on, light on dark; what is on it is sent as a picture whenever a stroke ends.
+  const pad = () =>
+    `<canvas width="280" height="280" role="img" aria-label="${escape(word("sketch"))}"></canvas>
+     <button type="button">${escape(word("clear"))}</button>`;
+  const drawable = (element, trigger) => {
+    let last = null;
+    const at = (event) => {
+      const box = event.target.getBoundingClientRect();
+      return [((event.clientX - box.left) / box.width) * 280, ((event.clientY - box.top) / box.height) * 280];
+    };
+    element.addEventListener("pointerdown", (event) => {
+      if (event.target.tagName !== "CANVAS") return;
+      event.target.setPointerCapture(event.pointerId);
+      last = at(event);
+      event.preventDefault();
+    });
+    element.addEventListener("pointermove", (event) => {
+      if (!last || event.target.tagName !== "CANVAS") return;
+      const brush = event.target.getContext("2d"), next = at(event);
+      Object.assign(brush, { lineWidth: 26, lineCap: "round", strokeStyle: "#d8d8d8" });
+      brush.beginPath();
+      brush.moveTo(...last);
+      brush.lineTo(...next);
+      brush.stroke();
+      last = next;
+    });
+    element.addEventListener("pointerup", (event) => {
+      if (!last) return;
+      last = null;
+      const ground = Object.assign(document.createElement("canvas"), { width: 280, height: 280 }), brush = ground.getContext("2d");
+      brush.fillRect(0, 0, 280, 280);
+      brush.drawImage(event.target, 0, 0);
+      trigger("select", { picture: ground.toDataURL("image/png") });
+    });
+    element.addEventListener("click", (event) => {
+      const canvas = element.querySelector("canvas");
+      if (event.target.tagName === "BUTTON") canvas.getContext("2d").clearRect(0, 0, 280, 280);
+    });
+  };
+
   // Ctrl+Enter in a text that is to be translated does at once what a pause would do.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !event.target.closest("#source-text")) return;
@@ -109,5 +157,19 @@
     document.querySelector("#translate-button").click();
   });
 
-  window.bigmodel = { html, word, passage, alternatives, choosable, pressable };
+  // What Gradio itself says to screen readers, in English alone, and on an element that may have no name.
+  const OWN = { "number input for ": "number_input", "range slider for ": "slider", "Empty value": "empty_value",
+    "Gradio footer navigation": "footer", "Click to upload or drop files": "upload" };
+  const relabel = () => {
+    for (const element of document.querySelectorAll("[aria-label]")) {
+      const own = Object.keys(OWN).find((words) => element.ariaLabel.startsWith(words));
+      if (!own) continue;
+      const label = word(OWN[own]) + element.ariaLabel.slice(own.length);
+      if (label !== element.ariaLabel) element.ariaLabel = label;
+      if (own === "Empty value" && !element.role) element.role = "img";
+    }
+  };
+  new MutationObserver(relabel).observe(document.documentElement, { childList: true, subtree: true });
+
+  window.bigmodel = { html, word, escape, passage, alternatives, choosable, pressable, pad, drawable };
 })();

@@ -81,9 +81,9 @@ def build_theme():
         slider_color="*primary_500",
         slider_color_dark="*primary_400",
         button_primary_background_fill="*primary_600",
-        button_primary_background_fill_dark="*primary_500",
+        button_primary_background_fill_dark="*primary_600",
         button_primary_background_fill_hover="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_700",
         button_primary_text_color="white",
         button_primary_text_color_dark="white",
         button_secondary_background_fill="transparent",
@@ -121,7 +121,7 @@ def page_css():
 
 def page_head():
     """Return what goes into the page's <head>: the scripts that draw passages and probabilities."""
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "sharing.js"))
     # "</" would end the script element
     texts = json.dumps(I18N.translations_dict, ensure_ascii=False).replace("</", "<\\/")
     return f"<script>{script.replace('/* texts */ {}', texts)}</script>"

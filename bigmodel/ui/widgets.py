@@ -4,6 +4,9 @@ from html import escape
 
 import gradio as gr
 
+from bigmodel.ui.language import translated, visitor_language
+from bigmodel.ui.texts import words
+
 
 def html_block(value="", **options):
     """Return a ``gr.HTML`` whose value may name interface texts, any number of them, by ``texts.words``.
@@ -13,9 +16,14 @@ def html_block(value="", **options):
     return gr.HTML(value, html_template="${bigmodel.html(value)}", apply_default_css=False, **options)
 
 
+def no_models_block(visible):
+    """Return what a tab says where this host has no model for it."""
+    return html_block(f'<p class="empty">{words("no_models")}</p>', visible=visible)
+
+
 def told(error):
-    """Return a user's error as Gradio shows it: its words, escaped, without a traceback."""
-    return gr.Error(escape(str(error), quote=False), print_exception=False)
+    """Return a user's error as Gradio shows it: in the visitor's language, escaped, without a traceback."""
+    return gr.Error(escape(translated(str(error), visitor_language()), quote=False), print_exception=False)
 
 
 def provider_name(provider):

@@ -162,7 +162,9 @@ def test_hub_id(folder, monkeypatch, tmp_path):
         return str(folder)
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
-    assert ModelFolder.open("someone/tiny@abc123").name == "tiny-stories"
+    monkeypatch.setattr(hub.constants, "HF_HOME", str(tmp_path / "home"))
+    opened = ModelFolder.open("someone/tiny@abc123")
+    assert opened.name == "tiny-stories" and opened.path.is_relative_to(tmp_path / "home")
     assert asked["repository"] == "someone/tiny" and asked["revision"] == "abc123"
     assert not any("bin" in pattern or pattern == "*" for pattern in asked["allow_patterns"])
 

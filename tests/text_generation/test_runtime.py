@@ -82,7 +82,7 @@ def test_seeds(stories):
 def test_abandoned_streams_free_their_slot_at_once(stories):
     streams = [stories.stream("Once", max_new_tokens=1000) for _ in range(40)]
     assert stories.batch.active == 0  # nothing is taken before the first token
-    opened = streams[: stories.batch.decoder.slots]
+    opened = streams[: stories.batch.slots]
     for stream in opened:
         next(stream)
     assert stories.batch.active == len(opened)
@@ -95,7 +95,7 @@ def test_abandoned_streams_free_their_slot_at_once(stories):
 
 
 def test_a_full_batch_waits_for_a_slot(stories):
-    streams = [stories.stream("Once", max_new_tokens=1000) for _ in range(stories.batch.decoder.slots)]
+    streams = [stories.stream("Once", max_new_tokens=1000) for _ in range(stories.batch.slots)]
     for stream in streams:
         next(stream)
     assert list(stories.stream("Once", deadline=0.1)) == []

@@ -6,8 +6,9 @@ import gradio as gr
 import pytest
 
 from bigmodel.errors import InputError
+from bigmodel.limits import Limits
 from bigmodel.text_generation import serve
-from bigmodel.text_generation.events import SAMPLING, TextEvents
+from bigmodel.text_generation.events import SAMPLING, TextEvents, linked
 from bigmodel.text_generation.request import Request, choose_model, unknown_characters
 from bigmodel.text_generation.tab import PLAIN_EXAMPLES, POETRY_EXAMPLES, build, load
 from bigmodel.ui.models import Models
@@ -92,9 +93,20 @@ def test_a_chosen_token_goes_on_from_its_place(events):
     token = alternatives["rows"][3][0]
     # the fields of the page may have changed meanwhile; the passage keeps its own
     changed = {"prompt": "Other", "model": "tiny-poetry"}
-    on, line, _ = last(events, "alternatives", passage, alternatives, {"token": token}, **changed)
+    on, _, _ = last(events, "alternatives", passage, alternatives, {"token": token}, **changed)
     assert on["pieces"][:3] == [*passage["pieces"][:2], token] and on["prompt"] == "Once"
-    assert len(on["pieces"]) > 3 and "href" not in line
+    assert len(on["pieces"]) > 3 and on["link"]["prompt"] == "Once" + "".join(on["pieces"][:3])
+
+
+def test_a_link_is_checked_field_by_field(models):
+    given = {"prompt": "春", "seed": "7", "top_p": "0.5", "max_new_tokens": "12", "model": "x", "title": "t"}
+    assert linked(given) == {**given, "top_p": 0.5, "max_new_tokens": 12}
+    wrong = {"prompt": ["a"], "seed": "x", "temperature": "9", "top_k": "nan", "kind": "sonnet", "title": "t" * 99}
+    assert not set(linked(wrong)) & set(wrong)
+    request = SimpleNamespace(headers={"accept-language": "zh-CN"}, cookies={})
+    model, fields = TextEvents(models).welcome("spoilt", request)
+    assert model == "tiny-poetry" and fields == {}
+    assert TextEvents(models).welcome({"model": "tiny-stories"}, request)[0] == "tiny-stories"
 
 
 def test_a_spoilt_passage_is_refused(events):
@@ -110,7 +122,7 @@ def test_a_spoilt_passage_is_refused(events):
 
 
 def test_the_time_limit_is_told(events, monkeypatch):
-    monkeypatch.setattr(serve, "TIME_LIMIT_S", 0.001)
+    monkeypatch.setattr(serve, "LIMITS", Limits(text_seconds=0.001))
     assert "⟦time_limit⟧" in last(events)[1]
 
 

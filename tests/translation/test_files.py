@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigmodel.errors import InputError
-from bigmodel.translation import files
+from bigmodel.limits import LIMITS
 from bigmodel.translation.files import decode, output_name, read
 
 SRT = (
@@ -200,13 +200,13 @@ def test_a_file_that_is_not_there_or_no_file_is_refused(tmp_path):
 
 
 def test_a_large_file_is_refused_before_it_is_read(write, monkeypatch):
-    path = write("a.txt", b"a" * (files.MAX_BYTES + 1))
+    path = write("a.txt", b"a" * (LIMITS.file_bytes + 1))
     monkeypatch.setattr(type(path), "read_bytes", lambda self: pytest.fail("was read"))
     assert refusal(path) == ("file", "file: 5,000,001 bytes; the limit is 5,000,000")
 
 
 def test_too_many_texts_are_refused(write):
-    assert len(read(write("a.txt", "a\n" * files.MAX_UNITS)).units) == files.MAX_UNITS
+    assert len(read(write("a.txt", "a\n" * LIMITS.file_texts)).units) == LIMITS.file_texts
     assert refusal(write("b.txt", "a\n" * 5_001)) == ("file", "file: 5,001 texts; the limit is 5,000")
 
 

@@ -10,10 +10,20 @@ import pytest
 URL = re.compile(r"^(http://(127\.0\.0\.1|localhost)[:/]|data:|blob:)")
 
 
+def pytest_collection_modifyitems(items):
+    """Run again, up to twice, what drives a browser: on a busy machine it may miss its time."""
+    for item in items:
+        if "open_page" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.flaky(reruns=2))
+
+
 @pytest.fixture(scope="session")
-def models_root(tmp_path_factory, tiny_poetry, tiny_stories, quantized_folder):
+def models_root(
+    tmp_path_factory, tiny_poetry, tiny_stories, quantized_folder, tiny_photos, tiny_fashion, tiny_detector
+):
     """A folder of "tiny-poetry" and "tiny-stories", whose texts never end early, of "altered", a spoilt copy, and of
-    "tiny", a translator of English and German."""
+    "tiny", a translator of English and German, of "tiny-photos" and "tiny-fashion",
+    classifiers, and of "tiny-detector"."""
     from bigmodel.config import read_json, write_json
     from bigmodel.runtime.artifacts import write_manifest
 
@@ -29,7 +39,8 @@ def models_root(tmp_path_factory, tiny_poetry, tiny_stories, quantized_folder):
             f"---\nlicense: mit\n---\n# {name}\n\nBits per byte: 1.25\n", encoding="utf-8"
         )
         write_manifest(folder)
-    shutil.copytree(quantized_folder, root / "tiny")
+    for source in (quantized_folder, tiny_photos, tiny_fashion, tiny_detector):
+        shutil.copytree(source, root / source.name)
     with (root / "altered/tokenizer.json").open("a") as file:
         file.write(" ")
     return root
@@ -38,17 +49,17 @@ def models_root(tmp_path_factory, tiny_poetry, tiny_stories, quantized_folder):
 @pytest.fixture(scope="session")
 def page(models_root):
     """A served page, its models open and slowed to at most 100 tokens a second, so that a test can watch them."""
-    from bigmodel.runtime.batching import SharedBatch
+    from bigmodel.runtime.decoding import Decoder
     from bigmodel.ui.app import build_app, launch
 
-    at_full_speed = SharedBatch.next
+    at_full_speed = Decoder.step
 
-    def slowed(self, row):
+    def slowed(self, slots, tokens):
         time.sleep(0.01)
-        return at_full_speed(self, row)
+        return at_full_speed(self, slots, tokens)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SharedBatch, "next", slowed)
+        patch.setattr(Decoder, "step", slowed)
         demo = build_app(models_root)
         launch(demo, prevent_thread_lock=True, quiet=True)
         demo.models.wait()
@@ -97,6 +108,8 @@ def open_page(page, browser):
         tab.goto(page.local_url + path)
         if "tab=translate" in path:
             tab.locator("#source-text textarea").wait_for(timeout=30_000)
+        elif "tab=" in path:
+            tab.locator(".segmented label.selected:visible").wait_for(timeout=30_000)
         else:
             tab.locator(".segmented label.selected").wait_for(timeout=30_000)
             tab.locator("#alternatives button").nth(9).wait_for(timeout=30_000)  # the page has settled
@@ -106,3 +119,19 @@ def open_page(page, browser):
     for context in contexts:
         context.close()
     assert faults == []
+
+
+@pytest.fixture(scope="module")
+def serve(models_root):
+    """Function of environment variables: (address, subprocess.Popen) of app.py with the tiny models, until the end."""
+    from contextlib import ExitStack
+
+    from bigmodel.ui.visitors import served
+
+    with ExitStack() as stack:
+
+        def serve(path="health", **variables):
+            environment = {"BIGMODEL_MODELS": str(models_root), **variables}
+            return stack.enter_context(served(["app.py"], environment=environment, path=path))
+
+        yield serve

@@ -85,7 +85,7 @@ def test_texts_are_in_both_languages():
 
 def test_look_asks_no_other_host():
     assert build_theme()._stylesheets == []
-    assert "http" not in (page_css() + page_head()).replace("http://www.w3.org", "")
+    assert "://" not in (page_css() + page_head()).replace("http://www.w3.org", "")
 
 
 def test_card_without_front_matter(tmp_path):

@@ -19,7 +19,15 @@ def client(page):
 
 def test_names_order_and_defaults(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/generate_text", "/next_tokens", "/translate", "/translate_file", "/health"}
+    assert set(endpoints) == {
+        "/generate_text",
+        "/next_tokens",
+        "/translate",
+        "/translate_file",
+        "/classify_image",
+        "/detect_objects",
+        "/health",
+    }
     names = [parameter["parameter_name"] for parameter in endpoints["/generate_text"]["parameters"]]
     assert names[: len(ARGUMENTS)] == ARGUMENTS
     assert names[len(ARGUMENTS) :] == ["kind", "form", "author", "title", "acrostic"]

@@ -131,21 +131,6 @@ def test_poem_in_chinese_on_a_phone(open_page):
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_link_opens_the_page_filled_in(open_page):
-    tab = open_page()
-    set_length(tab, 10)
-    finish(tab, lambda: write(tab, "Once “upon” <b>a</b> "))
-    text = text_of(tab)
-    assert "<b>a</b>" in text
-    link = tab.locator("#facts a").get_attribute("href")
-    other = open_page(link)
-    other.wait_for_timeout(1000)
-    assert other.locator("#prompt textarea").input_value() == "Once “upon” <b>a</b> "
-    set_length(other, 10)
-    finish(other, other.get_by_role("button", name="Write").click)
-    assert text_of(other) == text
-
-
 def test_bad_input_is_told(open_page):
     tab = open_page()
     write(tab, "")

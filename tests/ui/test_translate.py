@@ -142,16 +142,6 @@ def test_control_enter_and_swap(open_page):
     )
 
 
-def test_a_link_gives_the_same_translation(open_page):
-    tab = open_page("?tab=translate")
-    tab.get_by_role("button", name="Two dogs are playing in the snow.").click()
-    before = translated(tab)
-    link = tab.locator("#translate-facts a")
-    link.wait_for(timeout=20_000)
-    again = open_page(link.get_attribute("href") + "&tab=translate")
-    assert translated(again) == before
-
-
 def test_what_cannot_be_translated_is_said_in_place(open_page):
     tab = open_page("?tab=translate")
     tab.locator("#source-text textarea").fill("Это очень красивый дом.")

@@ -1,0 +1,1 @@
+"""Pictures to labels, trained here."""

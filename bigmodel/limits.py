@@ -1,0 +1,73 @@
+"""Every limit of the page in one place, with its reason. An environment variable overrides each.
+
+A limit of the name ``prompt_characters`` is overridden by ``BIGMODEL_PROMPT_CHARACTERS``. What a limit protects is
+enforced on the server: fields by ui.validation, requests by ui.guard, work by a deadline at each step.
+"""
+
+import os
+from dataclasses import dataclass, field, fields
+
+from bigmodel.errors import ConfigError
+
+PREFIX = "BIGMODEL_"
+
+
+def _limit(default, reason, *, lowest=1):
+    return field(default=default, metadata={"reason": reason, "lowest": lowest})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one server; see each one's reason. All are whole numbers."""
+
+    prompt_characters: int = _limit(4000, "of a prompt: models see some 500 tokens of it")
+    passage_characters: int = _limit(20_000, "of a text that is gone on from")
+    new_tokens: int = _limit(1024, "that one request may write: some seconds of one core")
+    text_characters: int = _limit(5000, "of a text to translate: two pages, some seconds of work")
+    beams: int = _limit(10, "of a translation: work grows with them, quality no more")
+    file_bytes: int = _limit(5_000_000, "of a file to translate: a long novel")
+    file_texts: int = _limit(5000, "of a file to translate: an hour of a small machine")
+    text_seconds: int = _limit(120, "until a text ends, finished or not")
+    translation_seconds: int = _limit(60, "until a translation ends, finished or not")
+    file_seconds: int = _limit(1800, "until a file's translation is given up")
+    texts_at_once: int = _limit(16, "that are written in one batch; more make each slower than it is read")
+    translations_at_once: int = _limit(2, "since each takes all threads")
+    pictures: int = _limit(50, "that one request may bring: some seconds of one core")
+    pictures_at_once: int = _limit(2, "requests that look at pictures: each takes all threads")
+    queue_length: int = _limit(32, "of all who wait; who comes later gets 503 instead of minutes of waiting")
+    requests_per_minute: int = _limit(300, "of one visitor, 0 for any number: typing asks some 5 a second", lowest=0)
+    body_bytes: int = _limit(1_000_000, "of a request that is no upload: the longest passage takes a fifth")
+    upload_bytes: int = _limit(16_000_000, "of an upload: a photograph of a good camera")
+    request_seconds: int = _limit(60, "in which a request must have come whole: slower ones hold a connection")
+    connections: int = _limit(512, "at once: half of the files that a process may commonly open")
+    sessions: int = _limit(256, "of visits that are kept in memory: each takes 0.4 MB; the longest silent goes")
+    memory_bytes: int = _limit(0, "of the process, 0 for nine tenths of the host's; beyond, work is refused", lowest=0)
+    stop_seconds: int = _limit(30, "that running requests have when the server is told to stop")
+
+    @classmethod
+    def from_environment(cls, environment=os.environ):
+        """Return the limits as the environment overrides them.
+
+        Raises:
+            ConfigError: a variable is no whole number, or out of range.
+        """
+        values = {}
+        for limit in fields(cls):
+            name = PREFIX + limit.name.upper()
+            if not (text := environment.get(name, "").strip()):
+                continue
+            lowest = limit.metadata["lowest"]
+            number = int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else -1
+            if not lowest <= number <= 10**12:
+                raise ConfigError(f"{name}: {text[:40]!r}; give a whole number from {lowest}")
+            values[limit.name] = number
+        return cls(**values)
+
+    @classmethod
+    def table(cls):
+        """Return the limits as the README lists them: a Markdown table of variables, values and reasons."""
+        rows = [f"| `{PREFIX}{f.name.upper()}` | {f.default:,} | {f.metadata['reason']} |" for f in fields(cls)]
+        return "\n".join(["| variable | default | limit |", "| --- | --- | --- |", *rows])
+
+
+LIMITS = Limits.from_environment()

@@ -1,0 +1,150 @@
+"""What the Detect tab does when it is used, and how it shows what was found."""
+
+import base64
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from bigmodel.errors import BigModelError, InputError
+from bigmodel.limits import LIMITS
+from bigmodel.object_detection import tables
+from bigmodel.object_detection.drawing import colour, data_uri, figure
+from bigmodel.object_detection.request import TASK, Request
+from bigmodel.ui.pictures import uploaded
+from bigmodel.ui.texts import words
+from bigmodel.ui.widgets import told
+
+LEAST = 0.05  # score; what is below is not kept for the slider
+CAUTIONS = {"blood-cells": "not_medical"}  # model -> what is said under its findings
+
+
+class DetectEvents:
+    """The event handlers of one page; they keep no state but what the visitor's own session holds.
+
+    Args:
+        models: the Models of the page.
+    """
+
+    def __init__(self, models):
+        self.models = models
+
+    def detect(self, picture, model, threshold):
+        """Search a picture; return what the session keeps of it, and the answer as HTML."""
+        if not uploaded(picture):
+            return None, f'<p class="placeholder">{words("detect_placeholder")}</p>'
+        try:
+            request = Request.check(self.models, uploaded(picture), model, LEAST)
+            found = request.answer(self.models)
+        except BigModelError as error:
+            return None, f'<p class="skipped" role="alert">{escape(str(error))}</p>'
+        address = data_uri(found.pixels)
+        kept = {"found": replace(found, pixels=None), "model": request.model, "address": address}
+        return kept, self.redraw(kept, threshold)
+
+    def redraw(self, kept, threshold):
+        """Return the answer as HTML for another threshold; the model is not asked again."""
+        if not kept:
+            return gr.skip()
+        labels = self.models.get(kept["model"], TASK).labels
+        return answer(kept["found"].above(threshold), labels, kept["address"], CAUTIONS.get(kept["model"]))
+
+    def usual_threshold(self, model):
+        """Return the slider at the model's own threshold, once that model is open."""
+        try:
+            return self.models.get(model, TASK).threshold
+        except InputError:
+            return gr.skip()
+
+    def detect_several(self, files, model, threshold, progress=gr.Progress()):  # noqa: B008, Gradio's way
+        """Search several pictures, and return their counts and what can be downloaded as HTML."""
+        try:
+            if not files:
+                raise InputError("images", "are missing; choose some")
+            if len(files) > LIMITS.pictures:
+                raise InputError("images", f"{len(files)} pictures; at most {LIMITS.pictures} at once")
+            pictures, refused = {}, {}
+            for i, file in enumerate(files):
+                path, name = file["path"], file.get("orig_name") or Path(file["path"]).name
+                name = name if name not in {**pictures, **refused} else f"{i + 1} {name}"
+                try:
+                    found = Request.check(self.models, path, model, threshold).answer(self.models)
+                    pictures[name] = replace(found, pixels=None)  # fifty large ones would be half a gigabyte
+                except InputError as error:
+                    refused[name] = str(error)
+                progress((i + 1, len(files)), unit="pictures")
+                yield gr.skip()
+            yield overview(pictures, refused, self.models.get(model, TASK).labels)
+        except BigModelError as error:
+            raise told(error) from None
+
+
+def answer(found, labels, address, caution=None):
+    """Return a runtime.Detections as HTML: picture, counts, table, downloads.
+
+    Args:
+        found: Detections, from the threshold on.
+        labels: names of all classes.
+        address: of the picture; see drawing.data_uri.
+        caution: key of a text; None for none.
+    """
+    counts = {name: count for name, count in found.counts(labels).items() if count or len(labels) <= 10}
+    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "0"
+    swatches = "".join(
+        f'<li style="--colour:{colour(name, labels)}"><span class="swatch" aria-hidden="true"></span>'
+        f"<b>{count}</b> {escape(name)}</li>"
+        for name, count in counts.items()
+    )
+    counted = f'<ul class="counts" role="status">{swatches}</ul>' if swatches else f"<p>{words('nothing_found')}</p>"
+    notes = "".join(f"<li>{words(f'note_{note}')}</li>" for note in found.notes)
+    warned = f'<p class="unlike">{words(caution)}</p>' if caution else ""
+    head = "".join(f'<th scope="col">{name}</th>' for name in tables.HEADERS)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(str(c))}</td>' for c in row)}</tr>" for row in tables.rows(found))
+    listed = f"<details><summary>{words('detections_table')}</summary>"
+    listed += f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+    listed += f"<tbody>{body}</tbody></table></div></details>"
+    return (
+        f'<section class="answer found">{figure(found, labels, address, said)}{counted}{warned}'
+        f"{f'<ul class=notes>{notes}</ul>' if notes else ''}{listed}{downloads({'picture': found}, labels)}</section>"
+    )
+
+
+def overview(pictures, refused, labels):
+    """Return the counts of several pictures as HTML, what was refused, and downloads.
+
+    Args:
+        pictures: file name -> Detections.
+        refused: file name -> why.
+        labels: names of all classes.
+    """
+    seen = [name for name in labels if any(name in found.labels for found in pictures.values())]
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in seen)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        f"{''.join(f'<td>{count}</td>' for count in found.counts(seen).values())}</tr>"
+        for name, found in pictures.items()
+    )
+    table = f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    table = f'<div class="scroll" tabindex="0">{table}</div>'
+    faults = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in refused.items())
+    faults = f'<ul class="skipped">{faults}</ul>' if faults else ""
+    return f'<section class="answer found" role="status">{table}{faults}{downloads(pictures, labels)}</section>'
+
+
+def downloads(pictures, labels):
+    """Return links to what was found as CSV and as COCO's JSON; both are within the links, nothing stays on the host.
+
+    Args:
+        pictures: file name -> Detections.
+        labels: names of all classes.
+    """
+    files = {
+        "detections.csv": ("text/csv", tables.to_csv(pictures)),
+        "detections.coco.json": ("application/json", tables.to_coco(pictures, labels)),
+    }
+    links = (
+        f'<a download="{name}" href="data:{kind};base64,{base64.b64encode(text.encode()).decode()}">{name}</a>'
+        for name, (kind, text) in files.items()
+    )
+    return f'<p class="hint">{words("save_as")} {" · ".join(links)}</p>'

@@ -1,0 +1,96 @@
+"""``python -m bigmodel train object_detection``: from pictures with boxes to weights."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from bigmodel.config import VisionConfig, read_json, write_json
+from bigmodel.object_detection.config import PRESETS
+from bigmodel.object_detection.data import collate, load
+from bigmodel.object_detection.detections import decode
+from bigmodel.object_detection.metrics import average_precision, best_threshold
+from bigmodel.object_detection.model import make_model, predict, save_model
+from bigmodel.training import command
+from bigmodel.training.facts import corpus_facts, training_facts
+from bigmodel.training.loop import Trainer
+from bigmodel.training.pictures import write_preparation
+from bigmodel.training.state import load_state
+
+
+def add_arguments(parser):
+    """Add the options of ``train object_detection``."""
+    command.add_arguments(parser, PRESETS)
+    parser.add_argument("--train", help="your own pictures: a folder of train and val, each with COCO's JSON")
+
+
+def run(arguments):
+    """Train, or go on from the run's checkpoint, and write ``<out>/model``."""
+    return command.run(train, configure(arguments), "object_detection", arguments)
+
+
+def configure(arguments):
+    """Return the preset with the command line's changes."""
+    config = command.configure(PRESETS, arguments)
+    if arguments.train:
+        config = dataclasses.replace(config, corpus=command.own_corpus(arguments.train), composed=False, labels=None)
+    if arguments.init_from:
+        shape = VisionConfig.from_vit(read_json(arguments.init_from / "config.json"))
+        shape = dataclasses.replace(shape, dropout=config.transformer.dropout)
+        config = dataclasses.replace(config, init_from=arguments.init_from, transformer=shape)
+    return config
+
+
+def train(config, data, folder, *, preset_name=None):
+    """Train a configuration's model.
+
+    Args:
+        config: ObjectDetectionConfig.
+        data: folder of the corpora.
+        folder: the run's; gets checkpoints, log, plot, and the model folder ``model``.
+        preset_name: of the preset that it began with, for the model card.
+
+    Returns:
+        dict: the last validation: average precisions as shares, and "loss", what is missing to a perfect one.
+    """
+    data, folder = Path(data), Path(folder)
+    corpus = load(config, data)
+    model = make_model(config, len(corpus.labels))
+    trainer = Trainer(model, corpus.batches, config.settings, folder, validate=lambda model: measure(model, corpus))
+    result = trainer.run()
+    if trainer.rank == 0:
+        trainer.model.load_state_dict(load_state(folder / "best.pt")["model"])
+        write_folder(config, trainer.model, corpus, folder / "model")
+        corpora = [(config.corpus, split, 1) for split in ("train", "val")]
+        facts = {"training": training_facts(config, trainer, preset=preset_name), "data": corpus_facts(corpora, data)}
+        write_json(folder / "model" / "metrics.json", facts)  # figures of other weights would be wrong now
+    return result
+
+
+def measure(model, corpus, batch_size=16):
+    """Return the average precisions on a Corpus' validation pictures, and 1 less that over all overlaps as "loss"."""
+    scored = average_precision(*_valid(model, corpus, batch_size), len(corpus.labels))
+    return {"loss": 1 - scored["map"], "map": scored["map"], "map_50": scored["map_50"]}
+
+
+def _valid(model, corpus, batch_size=16):
+    """Return what is found in a Corpus' validation pictures, and what is there; see metrics.average_precision."""
+    parts = (corpus.valid[i : i + batch_size] for i in range(0, len(corpus.valid), batch_size))
+    found = predict(model, (collate(part, corpus.mean, corpus.std)[0] for part in parts))
+    size = corpus.valid[0].image.shape[:2]
+    truths = [(picture.boxes * np.tile(size[::-1], 2), picture.labels) for picture in corpus.valid]
+    return [decode(*one, size) for one in found], truths
+
+
+def write_folder(config, model, corpus, folder):
+    """Write a model folder without its ONNX files: weights, configuration, how a picture is prepared."""
+    about = {
+        "task": "object_detection",
+        "name": config.name,
+        "title": config.title,
+        "description": config.description,
+        "languages": [],
+        "threshold": round(best_threshold(*_valid(model.eval(), corpus)), 3),
+    }
+    save_model(model, folder, labels=corpus.labels, about=about)
+    write_preparation(folder, model.config.image_size, corpus.mean, corpus.std)

@@ -1,0 +1,234 @@
+"""A visitor's picture: opened without trust, and prepared as the training's pictures were.
+
+A picture's size is read before any of it is decoded, and what is too large is refused. A large JPEG is decoded at a
+fraction of its size, and every other format is made smaller at once, so that memory stays flat.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from bigmodel.config import read_json
+from bigmodel.errors import InputError, ModelFolderError
+
+# format -> pixels at most; the last two hold a picture several times while it is decoded
+MAX_PIXELS = {"JPEG": 25_000_000, "PNG": 25_000_000, "BMP": 25_000_000, "GIF": 16_800_000, "WEBP": 8_400_000}
+LIGHT_MODES = ("1", "L", "RGB", "YCbCr")  # the limit of others, which take more memory on their way, is half of it
+MAX_BYTES = 16_000_000
+MAX_SIDE = 30_000  # pixels
+KEPT_SIDE = 2048  # pixels; what is larger is made smaller
+FITS = ("crop", "pad")
+WHITE = (255, 255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An opened picture.
+
+    Attributes:
+        pixels: (height, width, 3) uint8, RGB, upright.
+        notes: keys of what was done to it: "first_frame" of an animation, "on_white" for what was transparent,
+            "turned" as its EXIF data say, "made_smaller".
+    """
+
+    pixels: np.ndarray
+    notes: tuple = ()
+
+
+def open_picture(source, field="image"):
+    """Open a picture.
+
+    Args:
+        source: encoded bytes, a path, a PIL image, or an array (height, width[, 1, 3 or 4]) of uint8.
+        field: the request's field, for messages.
+
+    Returns:
+        Picture, its longer side at most KEPT_SIDE.
+
+    Raises:
+        InputError: it is none, is broken, or is larger than the limits.
+    """
+    if isinstance(source, np.ndarray):
+        source = _from_array(source, field)
+    if isinstance(source, Image.Image):
+        return _finish(source, source.format, field)
+    data = _read(source, field)
+    try:
+        with Image.open(io.BytesIO(data), formats=list(MAX_PIXELS)) as picture:
+            return _finish(picture, picture.format, field)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(field, f"has more than {max(MAX_PIXELS.values()) / 1e6:.0f} million pixels") from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError) as error:
+        kinds = ", ".join(MAX_PIXELS)
+        raise InputError(field, f"cannot be read as a picture; give a whole {kinds} file") from error
+
+
+def _read(source, field):
+    if isinstance(source, str | Path):
+        try:
+            if Path(source).stat().st_size > MAX_BYTES:
+                raise InputError(field, f"is larger than {MAX_BYTES / 1e6:.0f} MB")
+            return Path(source).read_bytes()
+        except OSError as error:
+            raise InputError(field, "cannot be read") from error
+    if not isinstance(source, bytes):
+        raise InputError(field, "is missing; give a picture")
+    if len(source) > MAX_BYTES:
+        raise InputError(field, f"is larger than {MAX_BYTES / 1e6:.0f} MB")
+    return source
+
+
+def _from_array(array, field):
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:
+        raise InputError(field, "is not an array (height, width, 3) of uint8")
+    array = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if array.ndim == 3 and array.shape[2] not in (3, 4):
+        raise InputError(field, f"has {array.shape[2]} channels; give 1, 3 or 4")
+    return Image.fromarray(array)
+
+
+def _finish(picture, kind, field):
+    """Decode, make smaller, turn upright and convert; ``kind`` is the format, None for what has none."""
+    width, height = picture.size
+    kind = "JPEG" if kind == "MPO" else kind  # which begins with a JPEG, and goes on with others
+    limit = MAX_PIXELS.get(kind, max(MAX_PIXELS.values())) // (1 if picture.mode in LIGHT_MODES else 2)
+    if width * height > limit or max(width, height) > MAX_SIDE:
+        raise InputError(field, f"is {width}x{height} pixels; at most {limit / 1e6:.0f} million, {MAX_SIDE:,} a side")
+    notes = ["first_frame"] * (kind != "JPEG" and getattr(picture, "is_animated", False))
+    upright = picture.getexif().get(0x0112, 1)  # before anything drops it
+    if max(width, height) > KEPT_SIDE:
+        notes.append("made_smaller")
+        picture.draft(None, (min(width, KEPT_SIDE), min(height, KEPT_SIDE)))  # JPEG alone can
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))  # 16 bits
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    elif picture.mode == "P":
+        picture = picture.convert("RGB")
+    picture = picture.reduce(-(-max(picture.size) // KEPT_SIDE))
+    if picture.mode == "RGBA" and picture.getextrema()[3][0] < 255:
+        notes.append("on_white")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, WHITE), picture)
+    picture = picture.convert("RGB")
+    if 1 < upright <= 8:
+        notes.append("turned")
+        picture.getexif()[0x0112] = upright
+        picture = ImageOps.exif_transpose(picture)
+    return Picture(np.asarray(picture), tuple(notes))
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture went in what the model sees.
+
+    Attributes:
+        box: (left, top, right, bottom) of the picture's pixels that are seen; as floats.
+        at: (left, top, right, bottom) where they went.
+    """
+
+    box: tuple
+    at: tuple
+
+    def forth(self, boxes):
+        """Map boxes (count, 4) of left, top, right, bottom in the picture to the model's pixels."""
+        return self._map(boxes, self.box, self.at)
+
+    def back(self, boxes):
+        """Map boxes (count, 4) in the model's pixels to the picture's."""
+        return self._map(boxes, self.at, self.box)
+
+    @staticmethod
+    def _map(boxes, source, target):
+        boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+        source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
+        scale = (target[2:] - target[:2]) / (source[2:] - source[:2])
+        return (boxes - np.tile(source[:2], 2)) * np.tile(scale, 2) + np.tile(target[:2], 2)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How pictures are made fit for a model; what preprocessor_config.json says.
+
+    Attributes:
+        size: (height, width) of what the model sees.
+        mean, std: of each channel, in 0..1; one channel is grey.
+        ground: what the training's pictures have at their edges, a level (0..255) a channel; None where they differ.
+    """
+
+    size: tuple
+    mean: tuple
+    std: tuple
+    ground: tuple | None = None
+
+    @classmethod
+    def read(cls, path):
+        """Read preprocessor_config.json.
+
+        Raises:
+            ConfigError, ModelFolderError: the file is missing, is not JSON, or lacks a key.
+        """
+        values = read_json(path)
+        try:
+            size = values["size"]["height"], values["size"]["width"]
+            ground = values.get("ground")
+            return cls(size, tuple(values["image_mean"]), tuple(values["image_std"]), ground and tuple(ground))
+        except (KeyError, TypeError) as error:
+            raise ModelFolderError(f"{path} lacks {error.args[0]}") from error
+
+    def see(self, pixels, fit="crop"):
+        """Return a picture as the model sees it, and its Placement.
+
+        Args:
+            pixels: (height, width, 3) uint8.
+            fit: "crop" cuts the middle out, "pad" shows all, on the training's ground or its mean.
+
+        Returns:
+            seen: (channels, height, width) uint8.
+            placement: Placement.
+        """
+        picture = Image.fromarray(pixels)
+        if len(self.mean) == 1:
+            picture = picture.convert("L")
+        rows, columns = self.size
+        placement = place(picture.size, (columns, rows), fit)
+        left, top, right, bottom = placement.at
+        if picture.size != (columns, rows) or fit == "pad":
+            whole = (right - left, bottom - top)
+            picture = picture.resize(whole, Image.Resampling.BICUBIC, box=placement.box)
+        array = np.asarray(picture).reshape(bottom - top, right - left, -1)
+        colour = self.ground or [round(255 * mean) for mean in self.mean]
+        seen = np.empty((rows, columns, len(self.mean)), np.uint8)
+        seen[:] = np.asarray(colour, np.uint8)
+        seen[top:bottom, left:right] = array
+        return np.ascontiguousarray(seen.transpose(2, 0, 1)), placement
+
+    def normalise(self, seen):
+        """Return uint8 pictures (..., channels, height, width) as float32: 0..1, less the mean, by the deviation."""
+        mean, std = (np.asarray(values, np.float32).reshape(-1, 1, 1) for values in (self.mean, self.std))
+        return (seen.astype(np.float32) / np.float32(255) - mean) / std
+
+
+def place(size, target, fit):
+    """Return the Placement of a picture in a target, both (width, height), by "crop" or "pad".
+
+    Raises:
+        InputError: another ``fit``.
+    """
+    if fit not in FITS:
+        raise InputError("fit", f"{str(fit)[:40]!r} is unknown; choose one of {', '.join(FITS)}")
+    scales = [t / s for s, t in zip(size, target, strict=True)]
+    scale = (max if fit == "crop" else min)(scales)
+    box, at = [0.0, 0.0, *map(float, size)], [0, 0, *target]
+    for axis in range(2):
+        scaled = max(1, round(size[axis] * scale))
+        if fit == "crop":
+            scaled = max(scaled, target[axis])
+            first = (scaled - target[axis]) // 2
+            box[axis], box[axis + 2] = (edge * size[axis] / scaled for edge in (first, first + target[axis]))
+        else:
+            first = (target[axis] - scaled) // 2
+            at[axis], at[axis + 2] = first, first + scaled
+    return Placement(tuple(box), tuple(at))

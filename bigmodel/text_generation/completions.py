@@ -1,0 +1,154 @@
+"""The text models for programs that speak OpenAI's interface: POST /v1/completions, streamed or not; GET /v1/models.
+
+Source: platform.openai.com/docs/api-reference/completions; what is asked for and not offered here is refused.
+"""
+
+import json
+import threading
+import time
+import uuid
+from contextlib import closing
+
+from fastapi import APIRouter
+from fastapi import Request as HttpRequest
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+
+from bigmodel.errors import BigModelError, InputError
+from bigmodel.limits import LIMITS
+from bigmodel.text_generation.request import TASK, Request
+
+# their field -> ours; top_k is none of OpenAI's, but other servers of its interface take it as well
+FIELDS = {name: name for name in ("model", "temperature", "top_p", "top_k", "seed")} | {"max_tokens": "max_new_tokens"}
+# field -> the values beside null that ask for nothing
+IDLE = {"n": (1,), "best_of": (1,), "echo": (False,), "logprobs": (), "suffix": ("",), "logit_bias": ({},)}
+
+
+class BusyError(BigModelError):
+    """The host writes as many texts as it can."""
+
+
+def routes(models):
+    """Return the APIRouter of both paths.
+
+    Args:
+        models: the Models of the page.
+    """
+    router = APIRouter(prefix="/v1")
+    places = threading.BoundedSemaphore(LIMITS.texts_at_once)  # these requests go beside the page's queue
+
+    @router.get("/models")
+    def list_models():
+        about = {"object": "model", "created": 0, "owned_by": "bigmodel"}
+        return {"object": "list", "data": [{"id": entry.name, **about} for entry in models.of_task(TASK)]}
+
+    @router.post("/completions")
+    async def complete(http: HttpRequest):
+        try:
+            asked = _read(await http.body())
+            request = await run_in_threadpool(_check, models, asked)
+            generator = await run_in_threadpool(models.get, request.model, TASK)
+            parts = _write(generator, request, asked.get("stop"), places)
+            first = await run_in_threadpool(next, parts)  # what is wrong shows before the answer has begun
+        except BusyError as error:
+            return _refusal(503, error)
+        except BigModelError as error:
+            return _refusal(400, error)
+        if asked.get("stream"):
+            usage_too = (asked.get("stream_options") or {}).get("include_usage")
+            events = _events(request, first, parts, usage_too)
+            return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+        text, reason, usage = first
+        with closing(parts):
+            async for more, reason, usage in iterate_in_threadpool(parts):  # noqa: B007, the last ones
+                text += more
+                if await http.is_disconnected():
+                    break
+        return {**_completion(request, _choice(text, reason)), "usage": usage}
+
+    return router
+
+
+def _read(body):
+    """Return the JSON object of a body."""
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict):
+        raise InputError("body", "must be a JSON object")
+    return asked
+
+
+def _check(models, asked):
+    """Return the Request of a body's fields."""
+    for name, idle in IDLE.items():
+        if asked.get(name) is not None and asked[name] not in idle:
+            raise InputError(name, f"{str(asked[name])[:40]!r} is not offered here; leave it out")
+    prompt = asked.get("prompt", "")
+    prompt = prompt[0] if isinstance(prompt, list) and len(prompt) == 1 else prompt
+    values = {ours: asked[theirs] for theirs, ours in FIELDS.items() if asked.get(theirs) is not None}
+    return Request.check(models, prompt=prompt, **values)
+
+
+def _write(generator, request, stop, places):
+    """Yield (new text, None, None), and at the end ("", finish reason, usage); closing it stops the work.
+
+    Raises:
+        BusyError: no place is free.
+        InputError: names the field that is wrong.
+    """
+    if not places.acquire(blocking=False):
+        raise BusyError("this host writes as many texts as it can; ask again in a moment")
+    try:
+        opening, drawn = request.opening(generator, request.prompt), 0
+
+        def count(ids, text):
+            nonlocal drawn
+            drawn += 1
+
+        limit = request.max_new_tokens or generator.defaults["max_new_tokens"]
+        settings = {name: getattr(request, name) for name in ("temperature", "top_k", "top_p", "seed")}
+        stream = generator.stream(
+            opening, max_new_tokens=limit, **settings, stop=stop, constraint=count, deadline=LIMITS.text_seconds
+        )
+        with closing(stream):
+            for piece in stream:
+                yield piece, None, None
+        given = len(generator.tokenizer.encode(opening))
+        usage = {"prompt_tokens": given, "completion_tokens": drawn, "total_tokens": given + drawn}
+        yield "", "length" if drawn >= limit else "stop", usage
+    finally:
+        places.release()
+
+
+async def _events(request, first, parts, usage_too):
+    """Yield a streamed completion's server-sent events."""
+    event = lambda values: f"data: {json.dumps(values, ensure_ascii=False)}\n\n"  # noqa: E731
+    answer = _completion(request)
+    with closing(parts):
+        text, reason, usage = first
+        yield event({**answer, "choices": [_choice(text, reason)]})
+        async for text, reason, usage in iterate_in_threadpool(parts):  # noqa: B007, the last one
+            yield event({**answer, "choices": [_choice(text, reason)]})
+    if usage_too:
+        yield event({**answer, "usage": usage})
+    yield "data: [DONE]\n\n"
+
+
+def _choice(text, reason):
+    return {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
+
+
+def _completion(request, *choices):
+    made = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time())}
+    return {**made, "model": request.model, "choices": list(choices)}
+
+
+def _refusal(status, error):
+    """Return an error as OpenAI's clients read it."""
+    names = {ours: theirs for theirs, ours in FIELDS.items()}
+    field = getattr(error, "field", None)
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    content = {"message": str(error), "type": kind, "param": names.get(field, field), "code": None}
+    return JSONResponse({"error": content}, status_code=status)

@@ -1,0 +1,167 @@
+"""Reading pictures to train on: parquet, npz, or a folder for each label."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bigmodel.config import write_json
+from bigmodel.errors import DataError
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+
+
+def decode(source, mode="RGB"):
+    """Return a picture as (height, width, channels) uint8; one channel for mode "L".
+
+    Args:
+        source: bytes, path or open file.
+        mode: PIL's name of the colours.
+
+    Raises:
+        DataError: it is no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+            array = np.asarray(picture.convert(mode))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        name = "a picture" if isinstance(source, bytes) else source
+        raise DataError(f"{name} cannot be read: {error}") from error
+    return array if array.ndim == 3 else array[:, :, None]
+
+
+def read_parquet(path, split=None):
+    """Yield the rows of a parquet file as dicts, those of one split where asked for.
+
+    Raises:
+        DataError: the file is missing or broken, or lacks the column "image" of encoded pictures.
+    """
+    import pyarrow.parquet  # slow to import
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if "image" not in file.schema_arrow.names:
+        raise DataError(f"{path} has no column image")
+    for batch in file.iter_batches(256):
+        for row in batch.to_pylist():
+            if split is None or row.get("split") == split:
+                yield row
+
+
+def read_labelled(path, split, *, mode="RGB", size=None):
+    """Read pictures and their labels.
+
+    Args:
+        path: parquet with columns image, class (or label) and split; npz with {split}_images and {split}_labels; or a
+            folder {split}/{label}/*.jpg, or {label}/*.jpg, in which every fifth picture is of the split "test".
+        split: "train" or "test".
+        mode: "RGB" or "L".
+        size: (height, width) that pictures are scaled and cropped to; None takes them as they are.
+
+    Returns:
+        images: (count, height, width, channels) uint8.
+        labels: (count,) int64.
+        names: list of the labels' names; None where the file has none.
+
+    Raises:
+        DataError: nothing is there, or the pictures differ in size.
+    """
+    path = Path(path)
+    if path.suffix == ".npz":
+        images, labels, names = _read_npz(path, split)
+    elif path.is_dir():
+        images, labels, names = _read_folder(path, split, mode, size)
+    else:
+        images, labels, names = _read_table(path, split, mode, size)
+    if not len(images):
+        raise DataError(f"{path} has no pictures of the split {split}")
+    if len({image.shape for image in images}) > 1:
+        raise DataError(f"{path}: pictures differ in size")
+    return np.stack(images), np.asarray(labels, np.int64), names
+
+
+def _read_npz(path, split):
+    try:
+        with np.load(path) as arrays:
+            images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    return (images[..., None] if images.ndim == 3 else images), labels, None
+
+
+def _read_folder(path, split, mode, size):
+    parted = (path / split).is_dir()
+    root = path / split if parted else path
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    images, labels = [], []
+    for label, folder in enumerate(folders):
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS)
+        kept = files if parted else [f for i, f in enumerate(files) if (i % 5 == 4) == (split == "test")]
+        images += [fit(decode(file, mode), size) for file in kept]
+        labels += [label] * len(kept)
+    return images, labels, [folder.name for folder in folders]
+
+
+def _read_table(path, split, mode, size):
+    rows = [
+        (fit(decode(row["image"], mode), size), row.get("class"), row["label"]) for row in read_parquet(path, split)
+    ]
+    names = {label: name for _, name, label in rows if name is not None}
+    known = sorted(names) == list(range(len(names))) and names
+    return (
+        [image for image, _, _ in rows],
+        [row[-1] for row in rows],
+        [names[i] for i in sorted(names)] if known else None,
+    )
+
+
+def fit(image, size):
+    """Scale a picture (height, width, channels) to cover ``size`` (height, width), cut its middle; None leaves it."""
+    if size is None or image.shape[:2] == tuple(size):
+        return image
+    height, width = size
+    scale = max(height / image.shape[0], width / image.shape[1])
+    wide = max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale))
+    picture = Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).resize(wide, Image.Resampling.BICUBIC)
+    top, left = (wide[1] - height) // 2, (wide[0] - width) // 2
+    cut = np.asarray(picture)[top : top + height, left : left + width]
+    return cut if cut.ndim == 3 else cut[:, :, None]
+
+
+def statistics(images):
+    """Return the mean and standard deviation of each channel of images (count, channels, height, width), in 0..1."""
+    values = images.astype(np.float32) / 255
+    return values.mean((0, 2, 3)).tolist(), values.std((0, 2, 3)).tolist()
+
+
+def normalise(images, mean, std):
+    """Return uint8 images (..., channels, height, width) as float32 tensor: 0..1, less the mean, by the deviation."""
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
+    return (torch.from_numpy(images).float() / 255 - mean) / std
+
+
+def write_preparation(folder, size, mean, std, **more):
+    """Write preprocessor_config.json: how a picture is made fit for a model, in the words of ViTImageProcessor.
+
+    Args:
+        folder: the model's.
+        size: (height, width) that the model takes.
+        mean, std: of each channel, in 0..1.
+        more: keys of our own.
+    """
+    values = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "do_rescale": True,
+        "do_normalize": True,
+        "size": {"height": size[0], "width": size[1]},
+        "resample": 3,
+        "rescale_factor": 1 / 255,
+        "image_mean": mean,
+        "image_std": std,
+    }
+    write_json(Path(folder) / "preprocessor_config.json", {**values, **more})

@@ -1,0 +1,105 @@
+"""The visitor's language on the server: of what Gradio's own translation in the browser does not reach."""
+
+import re
+
+from gradio.context import LocalContext
+
+from bigmodel.ui.texts import CHINESE, ENGLISH
+
+# a field is called by its label; these two labels have keys of another name
+FIELDS = {"source": "source_language", "target": "target_language", "file": "translate_file"}
+COOKIE = "bigmodel-language"  # set by the page's switch, in page.js
+
+# what errors say, in English and in Chinese; {} stands for a value, which is translated likewise
+MESSAGES = {
+    "is empty; give 1 to {} characters": "为空；请输入 1 到 {} 个字符",
+    "{} characters; the limit is {}": "有 {} 个字符；最多 {} 个",
+    "{} characters; give 1 to {}": "有 {} 个字符；请输入 1 到 {} 个",
+    "{} tokens; the limit is {}": "有 {} 个词元；最多 {} 个",
+    "must be a text, not {}": "应为文本，而不是 {}",
+    "must be a list of texts": "应为文本列表",
+    "special tokens (<|…|>) are not allowed": "不能包含特殊词元 (<|…|>)",
+    "special tokens (<|…|>) are not allowed here": "此处不能包含特殊词元 (<|…|>)",
+    "holds half a character (a surrogate)": "含有不完整的字符",
+    "{} is not {}": "{} 不是{}",
+    "{} is not {}; {}": "{} 不是{}；{}",
+    "{} is out of range; {}": "{} 超出范围；{}",
+    "{} is out of range; the table has {} columns": "{} 超出范围；此表有 {} 列",
+    "give {} from {} to {}": "请给出 {1} 到 {2} 之间的{0}",
+    "{}; give {} from {} to {}": "{0}；请给出 {2} 到 {3} 之间的{1}",
+    "a whole number": "整数",
+    "a number": "数",
+    "{} is unknown; choose one of {}": "{} 未知；可选 {}",
+    "{} is unknown; give one of {}": "{} 未知；可用 {}",
+    "{} is not served: {}": "{} 未能载入：{}",
+    "none is here": "（无）",
+    "this host has no text model": "此处没有写作模型",
+    "this host has no translator": "此处没有翻译模型",
+    "the model knows none of its characters; it writes {}": "模型不认识其中任何字符；它会写 {}",
+    "the model does not know {}": "模型不认识 {}",
+    "characters only, without punctuation and blanks": "只能是文字，不含标点和空格",
+    "{} is not translated here; {}": "此处不翻译{}；{}",
+    "the text is {} already; choose another language": "原文已经是{}；请选择其他语言",
+    "no model translates {} to {}; {}": "没有把{}译成{}的模型；{}",
+    "this language was not recognised; {}": "未能识别这种语言；{}",
+    "this host translates {}": "此处可以翻译：{}",
+    "{} to {}": "{}到{}",
+    "is missing; draw something": "缺失；请画点什么",
+    "is missing; choose a txt, csv, tsv or srt file": "缺失；请选择 txt、csv、tsv 或 srt 文件",
+    "holds no text to translate": "没有可翻译的文字",
+    "took longer than {} minutes; divide it": "超过 {} 分钟；请分成几份",
+    "no suffix": "无后缀",
+    "a {} file has no columns": "{} 文件没有列",
+    "{} bytes; the limit is {}": "有 {} 字节；最多 {}",
+    "cannot be read ({})": "无法读取（{}）",
+    "is empty": "为空",
+    "{} texts; the limit is {}": "有 {} 段文字；最多 {} 段",
+    "is no text, or in an unknown encoding; save it as UTF-8": "不是文本，或编码未知；请存为 UTF-8",
+    "has no time line, such as 00:00:01,000 --> 00:00:02,500": "没有时间行，例如 00:00:01,000 --> 00:00:02,500",
+    "is no table: {}": "不是表格：{}",
+    "{} is not in the header; there are {}": "表头中没有 {}；有 {}",
+}
+_NAMES = {ENGLISH[key]: CHINESE[key] for key in ENGLISH if key.startswith("language_")}
+# the longest first, so that a template of values alone comes last
+_PATTERNS = [
+    (re.compile("(.+?)".join(map(re.escape, template.split("{}"))), re.DOTALL), chinese)
+    for template, chinese in sorted(MESSAGES.items(), key=lambda item: -len(item[0].replace("{}", "")))
+]
+
+
+def visitor_language(request=None):
+    """Return "zh" or "en": what the visitor chose with the switch, else what the browser asks for.
+
+    Args:
+        request: gr.Request; None takes that of the event which is being answered.
+    """
+    request = request or LocalContext.request.get(None)
+    if request is None:
+        return "en"
+    asked = request.cookies.get(COOKIE) or request.headers.get("accept-language", "")
+    return "zh" if asked.lower().startswith("zh") else "en"
+
+
+def translated(message, language):
+    """Return an error's text in a language; what is not in MESSAGES stays as it is.
+
+    Args:
+        message: English, "field: what is wrong".
+        language: "en" or "zh".
+    """
+    if language == "en":
+        return message
+    field, colon, said = message.partition(": ")
+    if colon and re.fullmatch(r"\w+", field):
+        return f"{CHINESE.get(FIELDS.get(field, field), field)}：{_chinese(said)}"
+    return _chinese(message)
+
+
+def _chinese(text):
+    if text in _NAMES:
+        return _NAMES[text]
+    for pattern, chinese in _PATTERNS:
+        if found := pattern.fullmatch(text):
+            return chinese.format(*map(_chinese, found.groups()))
+    parts = text.split(", ")
+    return "、".join(map(_chinese, parts)) if len(parts) > 1 else text

@@ -1,0 +1,70 @@
+"""Pictures on the page: a visitor's files, undecoded, and pictures within HTML."""
+
+import base64
+import io
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from bigmodel.errors import InputError
+from bigmodel.runtime.pictures import MAX_PIXELS
+
+MAX_SKETCH = 1_000_000  # characters
+SHOWN = 320  # pixels of the longer side of a picture within HTML
+HOT = (255, 176, 32)  # what shines where a model looked
+
+
+def limit_decoding():
+    """Let nothing in this process decode a picture that is larger than any that is taken."""
+    Image.MAX_IMAGE_PIXELS = max(MAX_PIXELS.values())
+    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+
+def uploaded(value):
+    """Return the path of what a ``gr.Image`` holds, or None; of an event with ``preprocess=False``.
+
+    Otherwise Gradio would decode the picture, however large, before anyone could look at it.
+    """
+    return (value or {}).get("path")
+
+
+def sketched(url):
+    """Return the encoded bytes of a sketch, which the page's pad sends as a data URL.
+
+    Raises:
+        InputError: it is none, or larger than a pad can be.
+    """
+    head, _, data = str(url).partition(",")
+    if head != "data:image/png;base64" or len(data) > MAX_SKETCH:
+        raise InputError("sketch", "is missing; draw something")
+    try:
+        return base64.b64decode(data, validate=True)
+    except ValueError as error:
+        raise InputError("sketch", "is missing; draw something") from error
+
+
+def picture_html(pixels, alt, *, pixelated=False):
+    """Return an <img> of pixels (height, width[, 3]) uint8; ``alt`` is HTML already."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    kind = ' class="pixelated"' if pixelated else ""
+    return f'<img{kind} src="data:image/png;base64,{data}" alt="{alt}">'
+
+
+def cut(pixels, box):
+    """Return the part ``box`` (left, top, right, bottom) of pixels (height, width, 3), its longer side SHOWN."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    scale = SHOWN / max(width, height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, box=box))
+
+
+def glow(pixels, weights):
+    """Return pixels (height, width, 3) dark where weights (rows, columns) are low, and glowing where they are high."""
+    height, width = pixels.shape[:2]
+    heat = Image.fromarray((weights / max(weights.max(), 1e-12)).astype(np.float32))
+    heat = np.asarray(heat.resize((width, height), Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
+    lit = pixels * (0.35 + 0.65 * heat) * (1 - 0.45 * heat) + np.array(HOT) * 0.45 * heat
+    return lit.clip(0, 255).astype(np.uint8)

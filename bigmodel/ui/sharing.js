@@ -1,0 +1,117 @@
+// Links to a result, results saved as files, and the history of a visit: all of it stays in the browser.
+(() => {
+  const { word, escape } = window.bigmodel;
+  const LINK_LIMIT = 2000; // longer addresses are cut by mail programs and refused by proxies
+  const HISTORY_LIMIT = 50;
+  const SAVED = "bigmodel-saved"; // of sessionStorage: what ?saved=1 opens
+
+  // What a result was made of: the result knows it, or the fields say it.
+  const inputsOf = (names, [result, ...values]) =>
+    (result && result.link) || Object.fromEntries(names.map((name, index) => [name, values[index]]));
+  const query = (tab, inputs) => {
+    const given = Object.entries(inputs).filter(([, value]) => value !== null && value !== undefined && value !== "");
+    return `?${new URLSearchParams([["tab", tab], ...given, ["run", "1"]])}`;
+  };
+  const say = (tab, key) => {
+    document.getElementById(`said-${tab}`).textContent = word(key);
+  };
+
+  // The clipboard's own interface is there on https and on this machine alone.
+  const toClipboard = async (text) => {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text);
+    const field = document.body.appendChild(document.createElement("textarea"));
+    field.value = text;
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  };
+  const download = (tab, inputs) => {
+    const link = document.createElement("a");
+    const content = JSON.stringify({ tab, inputs }, null, 2);
+    link.href = URL.createObjectURL(new Blob([content], { type: "application/json" }));
+    link.download = `bigmodel-${tab}.json`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+
+  const copyLink = async (tab, names, values) => {
+    const inputs = inputsOf(names, values);
+    const link = location.origin + location.pathname + query(tab, inputs);
+    if (link.length > LINK_LIMIT) {
+      download(tab, inputs);
+      return say(tab, "link_saved");
+    }
+    await toClipboard(link);
+    say(tab, "link_copied");
+  };
+
+  const keep = (saved) => sessionStorage.setItem(SAVED, JSON.stringify(saved));
+  const openSaved = (tab) => {
+    const field = document.createElement("input");
+    field.type = "file";
+    field.accept = ".json";
+    field.addEventListener("change", async () => {
+      try {
+        const saved = JSON.parse(await field.files[0].text());
+        if (typeof saved.tab !== "string" || typeof saved.inputs !== "object") throw new TypeError("no saved result");
+        keep(saved);
+        location.search = `?${new URLSearchParams({ tab: saved.tab, saved: 1, run: 1 })}`;
+      } catch {
+        say(tab, "not_saved");
+      }
+    });
+    field.click();
+  };
+
+  // What the page was opened with, for a tab: {name: value}.
+  const incoming = (tab) => {
+    const given = Object.fromEntries(new URLSearchParams(location.search));
+    if ((given.tab || "text") !== tab) return {};
+    if (!given.saved) return given;
+    const saved = JSON.parse(sessionStorage.getItem(SAVED) || "{}");
+    return saved.tab === tab ? saved.inputs : {};
+  };
+  // A link with run=1 presses the tab's button, once the fields show what it holds.
+  const runIncoming = (tab, button) => {
+    const given = new URLSearchParams(location.search);
+    if (given.get("run") !== "1" || (given.get("tab") || "text") !== tab) return;
+    setTimeout(() => document.querySelector(button).click(), 300);
+  };
+
+  // entries: [{tab, inputs}], the latest first. A text that is being typed replaces its beginning.
+  const remember = (tab, names, [entries, ...values]) => {
+    const inputs = inputsOf(names, values);
+    const texts = (entry) => JSON.stringify(entry.inputs);
+    const [last, ...earlier] = entries || [];
+    const same = ({ inputs: before }) =>
+      Object.keys(inputs).every((name) =>
+        typeof inputs[name] === "string" ? inputs[name].startsWith(before[name] || "") : inputs[name] === before[name],
+      );
+    const kept = last && same(last) ? earlier : entries || [];
+    const others = kept.filter((entry) => texts(entry) !== JSON.stringify(inputs));
+    const all = [{ tab, inputs }, ...others].slice(0, HISTORY_LIMIT);
+    return [all, all];
+  };
+  const history = (entries) => {
+    if (!entries || !entries.length) return `<p class="empty">${escape(word("history_empty"))}</p>`;
+    const items = entries.map(({ tab, inputs }, index) => {
+      const { seed } = inputs;
+      const words = Object.values(inputs).filter((value) => typeof value === "string" && value.length > 1);
+      const label = Array.from(inputs.text || inputs.prompt || words.join(" · ") || "…").slice(0, 90).join("");
+      const own = query(tab, inputs);
+      const href = own.length > LINK_LIMIT ? query(tab, { saved: 1 }) : own;
+      const note = seed === undefined ? "" : ` <small>${escape(word("seed_is"))} ${escape(seed)}</small>`;
+      return `<li><a href="${escape(href)}" data-index="${index}">${escape(label)}</a>${note}</li>`;
+    });
+    return `<ol>${items.join("")}</ol>`;
+  };
+  const historyLinks = (element, props) =>
+    element.addEventListener("click", (event) => {
+      const link = event.target.closest("a[data-index]");
+      if (link) keep(props.value[Number(link.dataset.index)]);
+    });
+
+  Object.assign(window.bigmodel, {
+    copyLink, openSaved, incoming, runIncoming, remember, history, historyLinks,
+  });
+})();

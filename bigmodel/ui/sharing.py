@@ -1,0 +1,77 @@
+"""What every tab has to share a result: a link, a file where the link grows too long, and the history of this visit.
+
+All of it is done in the browser by ``sharing.js``; the host keeps nothing.
+"""
+
+import json
+
+import gradio as gr
+
+from bigmodel.ui.texts import t
+from bigmodel.ui.widgets import html_block
+
+
+class Sharing:
+    """The widgets of one tab, placed by ``button`` and ``panel`` and connected by ``listen``.
+
+    Args:
+        tab: its name in a link, such as "text" of /?tab=text&prompt=…
+    """
+
+    def __init__(self, tab):
+        self.tab = tab
+        self.incoming = gr.JSON(visible=False)
+        # of the browser's own storage; the key says which, and keeps nothing secret
+        self.entries = gr.BrowserState([], storage_key=f"bigmodel-{tab}", secret="bigmodel")
+
+    def button(self):
+        """Place "Copy link"."""
+        self.copy = gr.Button(t("copy_link"), size="sm", min_width=100, scale=0, elem_classes="copy-link")
+
+    def panel(self):
+        """Place the history, and what opens a saved result."""
+        html_block(f'<p role="status" id="said-{self.tab}"></p>', elem_classes="said")
+        with gr.Accordion(t("history"), open=False, elem_classes=["panel", "history"]):
+            self.list = gr.HTML(
+                [], html_template="${bigmodel.history(value)}", js_on_load="bigmodel.historyLinks(element, props)"
+            )
+            with gr.Row():
+                self.open = gr.Button(t("open_saved"), size="sm", scale=0, min_width=160)
+                self.clear = gr.Button(t("clear_history"), size="sm", scale=0, min_width=160)
+
+    def listen(self, fields, done, *, result=None):
+        """Connect the widgets.
+
+        Args:
+            fields: name in a link -> component.
+            done: events after which the result belongs to the history.
+            result: component whose value has "link", the dict of what the shown result was made of; where it is None,
+                the fields say it.
+        """
+        quiet = {"api_visibility": "private"}
+        names = json.dumps(list(fields))
+        inputs = [gr.State() if result is None else result, *fields.values()]
+        seen = [self.entries, self.list]
+        self.copy.click(None, inputs, None, js=self._call("copyLink", f"{names}, values"), **quiet)
+        for event in done:
+            event.then(None, [self.entries, *inputs], seen, js=self._call("remember", f"{names}, values"), **quiet)
+        self.open.click(None, None, None, js=self._call("openSaved"), **quiet)
+        self.clear.click(None, None, seen, js="() => [[], []]", **quiet)
+        gr.on(None, None, self.entries, self.list, js="(entries) => entries", **quiet)
+
+    def receive(self, fill, outputs, button=None):
+        """Fill the tab with what the page was opened with, and run it where the link says so.
+
+        Args:
+            fill: function of {name: value} and the gr.Request to the outputs' values.
+            outputs: components.
+            button: CSS selector of what begins the work; None where filling begins it.
+        """
+        quiet = {"api_visibility": "private", "show_progress": "hidden"}
+        filled = gr.on(None, fill, self.incoming, outputs, js=self._call("incoming"), concurrency_limit=None, **quiet)
+        if button:
+            filled.then(None, None, None, js=self._call("runIncoming", json.dumps(button)), **quiet)
+
+    def _call(self, function, arguments=None):
+        arguments = f", {arguments}" if arguments else ""
+        return f"(...values) => bigmodel.{function}({json.dumps(self.tab)}{arguments})"

@@ -1,0 +1,130 @@
+"""A small corpus from the command line to a served folder with figures and a card."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from bigmodel.cli import main  # noqa: E402
+from bigmodel.config import VisionConfig, read_json  # noqa: E402
+from bigmodel.errors import DataError  # noqa: E402
+from bigmodel.evaluation.report import render  # noqa: E402
+from bigmodel.object_detection import config as configs  # noqa: E402
+from bigmodel.object_detection.evaluate import find_tests  # noqa: E402
+from bigmodel.object_detection.runtime import ObjectDetector  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SHAPE = VisionConfig((32, 32), 3, (8, 16), (2, 4), 32, 48, 1, 2)
+
+
+def squares(folder, count, seed):
+    """Write pictures of one red square each, and COCO's JSON."""
+    rng, folder = np.random.default_rng(seed), folder
+    folder.mkdir(parents=True)
+    values = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "square"}]}
+    for i in range(count):
+        image = np.full((32, 32, 3), 200, np.uint8)
+        left, top = (int(x) for x in rng.integers(0, 20, 2))
+        image[top : top + 12, left : left + 12] = (220, 30, 30)
+        Image.fromarray(image).save(folder / f"{i}.png")
+        values["images"].append({"id": i, "file_name": f"{i}.png"})
+        values["annotations"].append({"id": i, "image_id": i, "category_id": 1, "bbox": [left, top, 12, 12]})
+    (folder / "boxes.json").write_text(json.dumps(values))
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("squares")
+    for seed, (split, count) in enumerate((("train", 24), ("val", 6), ("test", 6))):
+        squares(folder / split, count, seed)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    """A model folder made by the three commands, and the engine's figures in it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        import dataclasses
+
+        preset = dataclasses.replace(configs.blood_cells(), transformer=SHAPE, batch_size=8)
+        patch.setitem(configs.PRESETS, "blood-cells", lambda: preset)
+        words = ["--train", str(corpus), "--name", "squares", "--steps", "250", "--learning-rate", "0.004"]
+        assert main(["train", "object_detection", *words, "--out", str(out / "run")]) == 0
+    model, folder = out / "run/model", out / "squares"
+    assert main(["export", "object_detection", "--model", str(model), "--out", str(folder)]) == 0
+    for engine in ("torch", "onnx"):
+        words = ["--model", str(folder), "--data", str(corpus), "--engine", engine]
+        assert main(["evaluate", "object_detection", *words]) == 0
+    assert main(["report", "--model", str(folder)]) == 0
+    torch.set_num_threads(threads)
+    return folder
+
+
+def test_it_learns_where_the_squares_are(trained, corpus):
+    figures = {(e["name"], e["engine"]): e["value"] for e in read_json(trained / "metrics.json")["results"]}
+    assert figures["map_50", "torch"] > 0.7
+    assert figures["map_50", "onnx-cpu"] == pytest.approx(figures["map_50", "torch"], abs=0.05)
+    detector = ObjectDetector.from_pretrained(trained)
+    found = [detector.detect(corpus / f"test/{i}.png") for i in range(6)]
+    assert sum(len(one.labels) for one in found) <= 12  # one a picture: hardly any is found twice
+    assert 0 < detector.threshold < 1 and detector.labels == ["square"]
+
+
+def test_what_only_training_needs_is_left_out(trained):
+    from safetensors import safe_open
+
+    with safe_open(trained / "model.safetensors", "pt") as file:
+        assert not [name for name in file.keys() if name.startswith("many.")]  # noqa: SIM118, not a dict
+
+
+def test_the_card(trained):
+    card = render(trained)
+    assert "AP at overlap 0.5 of square" in card and "mean error of the count of square" in card
+    assert "pipeline_tag: object-detection" in card and "8 pictures" in card
+
+
+def test_terminal(trained, corpus, capsys):
+    assert main(["detect", "--model", str(trained), str(corpus / "test/0.png")]) == 0
+    out = capsys.readouterr().out
+    assert "square" in out and "%" in out
+
+
+def test_benchmark(trained, monkeypatch, capsys):
+    monkeypatch.setattr(torch, "compile", lambda model: model)  # which takes a minute
+    assert main(["benchmark", "object_detection", "--model", str(trained), "--rounds", "1"]) == 0
+    assert "against the better" in capsys.readouterr().out
+
+
+def test_corpora_that_are_missing(trained, tmp_path):
+    detector = ObjectDetector.from_pretrained(trained)
+    with pytest.raises(DataError, match="is missing"):
+        find_tests(detector, tmp_path / "nothing")
+    with pytest.raises(DataError, match="no pictures of the split test"):
+        find_tests(detector, shutil.copytree(trained, tmp_path / "other"))
+
+
+def test_scenes_are_tested_on_scenes(tmp_path, trained):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    file = io.BytesIO()
+    picture = np.full((64, 64, 3), 255, np.uint8)
+    picture[16:48, 16:48] = 0
+    Image.fromarray(picture).save(file, "png")
+    rows = [
+        {"image": file.getvalue(), "name": name, "tone": "", "style": "noto", "split": "train"}
+        for name in configs.EMOJI
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "emoji64.parquet")
+    detector = ObjectDetector.from_pretrained(trained)
+    detector.labels, detector.preparation = list(configs.EMOJI), detector.preparation
+    [(name, pictures, seed)] = find_tests(detector, tmp_path)
+    assert name == "emoji64 scenes.test" and len(pictures) == 500 and seed

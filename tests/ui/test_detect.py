@@ -1,0 +1,98 @@
+"""The Detect part of the Image tab: its endpoint as others call it, and the tab in a real browser."""
+
+import base64
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError, ValidationError
+from PIL import Image
+from playwright.sync_api import expect
+
+
+@pytest.fixture(scope="module")
+def client(page):
+    return Client(page.local_url, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Paths of two pictures of noise."""
+    folder, paths = tmp_path_factory.mktemp("pictures"), []
+    for i, size in enumerate(((64, 96), (90, 60))):
+        paths.append(folder / f"picture-{i}.png")
+        noise = np.random.default_rng(i).integers(0, 256, (*size, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(paths[-1])
+    return paths
+
+
+def test_first_argument_alone(client, page, pictures):
+    drawn, table = client.predict(handle_file(pictures[0]), api_name="/detect_objects")
+    found = page.models.get("tiny-detector", "object_detection").detect(pictures[0])
+    assert table["headers"] == ["label", "score", "x0", "y0", "x1", "y1"]
+    assert [row[0] for row in table["data"]] == found.labels
+    np.testing.assert_allclose([row[2:] for row in table["data"]], found.boxes, atol=0.06)
+    with Image.open(drawn) as picture:
+        assert picture.size == (96, 64)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": "gpt"}, "model: 'gpt' is unknown; choose one of tiny-detector"),
+        ({"threshold": 2}, "threshold: 2 is out of range; give a number from 0 to 1"),
+    ],
+)
+def test_wrong_arguments_are_refused(client, pictures, values, message):
+    with pytest.raises(ValidationError, match=message):
+        client.predict(handle_file(pictures[0]), api_name="/detect_objects", **values)
+
+
+def test_a_wrong_picture_is_refused(client, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"<html></html>")
+    with pytest.raises(AppError, match="image: cannot be read as a picture"):
+        client.predict(handle_file(tmp_path / "a.png"), api_name="/detect_objects")
+
+
+def saved(tab, name, within):
+    """Return the text behind a download link."""
+    address = tab.locator(f'{within} a[download="{name}"]').get_attribute("href")
+    return base64.b64decode(address.partition(",")[2]).decode()
+
+
+def test_threshold_counts_and_downloads(open_page, pictures):
+    tab = open_page("?tab=detect")
+    tab.locator("#detect-picture input[type=file]").first.set_input_files(pictures[0])
+    shown = tab.locator("#detect-answer svg.boxes rect")
+    number = tab.locator("#threshold input[type=number]")
+    tab.locator("#detect-answer svg.boxes").wait_for(timeout=30_000)
+    counts = {}
+    for threshold in ("0.9", "0.2"):
+        number.fill(threshold)
+        number.press("Tab")
+        expect(tab.locator("#detect-answer")).to_have_attribute("id", "detect-answer")
+        tab.wait_for_timeout(1500)
+        lines = list(csv.reader(io.StringIO(saved(tab, "detections.csv", "#detect-answer"))))[1:]
+        assert all(float(line[2]) >= float(threshold) for line in lines)
+        assert shown.count() == len(lines)
+        counts[threshold] = len(lines)
+    assert counts["0.2"] > counts["0.9"]
+    coco = json.loads(saved(tab, "detections.coco.json", "#detect-answer"))
+    assert len(coco["annotations"]) == counts["0.2"] and coco["images"][0]["width"] == 96
+    assert tab.locator("#detect-answer svg").get_attribute("aria-label")
+
+
+def test_several_pictures_and_one_that_is_none(open_page, pictures, tmp_path):
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    tab = open_page("?tab=detect")
+    tab.locator("#several-panel > button").first.click()
+    tab.locator("#several-panel input[type=file]").first.set_input_files([*pictures, tmp_path / "c.png"])
+    tab.get_by_role("button", name="Search all").click()
+    table = tab.locator("#overview table")
+    table.wait_for(timeout=60_000)
+    assert table.locator("tbody tr").count() == 2
+    expect(tab.locator("#overview .skipped")).to_contain_text("c.png: image: cannot be read")
+    assert len(json.loads(saved(tab, "detections.coco.json", "#overview"))["images"]) == 2

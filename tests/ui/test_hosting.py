@@ -1,0 +1,149 @@
+"""How the page is hosted: the options of app.py, a tunnel that cannot be had, a password, and a proxy's sub-path."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client
+from playwright.sync_api import expect
+
+from bigmodel.ui.options import launch_options
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def served(models_root, *words, path="", **environment):
+    """Run app.py with these words and variables, and yield its address and what it prints."""
+    port = environment.pop("port", None) or free_port()
+    environment = {**os.environ, "BIGMODEL_MODELS": f"{models_root}/tiny-stories", **environment}
+    command = [sys.executable, "app.py", "--port", str(port), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes)
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
+    reader.start()
+    try:
+        wait_for(f"http://127.0.0.1:{port}{path}/config", lambda: process.poll() is None)
+        yield f"http://127.0.0.1:{port}", lines
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_for(url, alive=lambda: True):
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and alive():
+        try:
+            if httpx.get(url).status_code < 500:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise AssertionError(f"{url} does not answer")
+
+
+def test_options_and_their_variables(monkeypatch, capsys):
+    for name in ("GRADIO_SHARE", "BIGMODEL_AUTH"):
+        monkeypatch.delenv(name, raising=False)
+    assert launch_options([]) == {"share": False, "auth": None}
+    words = ["--share", "--host", "0.0.0.0", "--port", "80", "--root-path", "/big", "--auth", "ann:a:b,bob:c"]
+    accounts = [("ann", "a:b"), ("bob", "c")]
+    expected = {"share": True, "server_name": "0.0.0.0", "server_port": 80, "root_path": "/big", "auth": accounts}
+    assert launch_options(words) == expected
+    monkeypatch.setenv("GRADIO_SHARE", "True")
+    monkeypatch.setenv("BIGMODEL_AUTH", "ann:a")
+    assert launch_options([]) == {"share": True, "auth": [("ann", "a")]}
+    with pytest.raises(SystemExit):
+        launch_options(["--auth", "ann"])
+    assert "--auth: give USER:PASSWORD" in capsys.readouterr().err
+
+
+def test_without_a_tunnel_it_goes_on_locally(models_root):
+    # the tunnel's program cannot be downloaded, nor the tunnel be asked for
+    with served(models_root, "--share", HTTPS_PROXY="http://127.0.0.1:9") as (url, lines):
+        deadline = time.monotonic() + 60
+        while not any("share link" in line for line in lines) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert [line for line in lines if "share link" in line] == [
+            f"no share link: Gradio's tunnel cannot be had; the page is at {url}/ only\n"
+        ]
+        assert Client(url, verbose=False).predict("Once", api_name="/generate_text").startswith("Once")
+
+
+def test_a_password_is_asked_for(models_root):
+    with served(models_root, BIGMODEL_AUTH="ann:secret", GRADIO_SERVER_NAME="127.0.0.1") as (url, _):
+        assert httpx.get(f"{url}/config").status_code == 401
+        client = Client(url, auth=("ann", "secret"), verbose=False)
+        assert client.predict("Once", api_name="/generate_text").startswith("Once")
+
+
+NGINX = """
+daemon off; pid {folder}/pid; error_log {folder}/error.log;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  server {{
+    listen 127.0.0.1:{port};
+    location /big/ {{
+      proxy_pass {behind}/;
+      proxy_buffering off;
+      proxy_http_version 1.1;
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-Host $http_host;
+      proxy_set_header X-Forwarded-Proto $scheme;
+    }}
+  }}
+}}
+"""
+
+
+@pytest.fixture
+def behind_nginx(models_root, tmp_path):
+    """Address of the page under /big/ of an nginx."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        pytest.skip("nginx is missing")
+    port = free_port()
+    with served(models_root, "--root-path", "/big") as (behind, _):
+        (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port, behind=behind))
+        nginx = subprocess.Popen([program, "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path)])
+        try:
+            wait_for(f"http://127.0.0.1:{port}/big/config", lambda: nginx.poll() is None)
+            yield f"http://127.0.0.1:{port}/big/"
+        finally:
+            nginx.terminate()
+            nginx.wait(timeout=10)
+
+
+def test_behind_nginx_under_a_sub_path(behind_nginx, browser):
+    client = Client(behind_nginx, verbose=False)
+    job = client.submit("Once", max_new_tokens=200, api_name="/generate_text")
+    assert job.result().startswith("Once") and len(job.outputs()) > 1  # it streams
+    context = browser.new_context(locale="en-US")
+    tab, strayed = context.new_page(), []
+    tab.on(
+        "request", lambda r: strayed.append(r.url) if not r.url.startswith((behind_nginx, "data:", "blob:")) else None
+    )
+    tab.on("response", lambda r: strayed.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    tab.goto(f"{behind_nginx}?prompt=Once&seed=1")
+    expect(tab.locator("#prompt textarea")).to_have_value("Once", timeout=30_000)
+    tab.get_by_role("button", name="Write").click()
+    tab.locator(".passage .token").nth(3).wait_for(timeout=30_000)
+    context.close()
+    assert strayed == []

@@ -1,0 +1,127 @@
+"""Links, saved results and the history of a visit, in a real browser."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
+
+
+def done(tab):
+    tab.locator('.passage[aria-busy="false"] .token').first.wait_for(timeout=60_000)
+    expect(tab.get_by_role("button", name="Again")).to_be_enabled(timeout=60_000)
+    return tab.locator(".passage .body").text_content()
+
+
+def copied(tab):
+    tab.locator(".copy-link:visible").click()
+    expect(tab.locator(".said [role=status]:visible")).to_contain_text("Copied", timeout=10_000)
+    return tab.evaluate("navigator.clipboard.readText()")
+
+
+def test_a_link_gives_the_same_text(open_page, page):
+    tab = open_page("?prompt=Once+“upon”+<b>a</b>&max_new_tokens=40&temperature=1.3&run=1", **CLIPBOARD)
+    text = done(tab)
+    assert text.startswith("Once “upon” <b>a</b>") and len(text) > 30
+    link = copied(tab)
+    assert link.startswith(page.local_url) and "temperature=1.3" in link and re.search(r"seed=\d+", link)
+    other = open_page(link.removeprefix(page.local_url))
+    assert done(other) == text
+    assert other.locator("#prompt textarea").input_value() == "Once “upon” <b>a</b>"
+
+
+def test_without_run_a_visitor_clicks(open_page):
+    tab = open_page("?tab=text&prompt=Once&seed=5&max_new_tokens=20")
+    tab.wait_for_timeout(1500)
+    assert tab.locator(".passage .token").count() == 0
+    tab.get_by_role("button", name="Write").click()
+    first = done(tab)
+    assert done(open_page("?tab=text&prompt=Once&seed=5&max_new_tokens=20&run=1")) == first
+
+
+def test_a_text_that_goes_on_from_a_token_is_shared_too(open_page, page):
+    tab = open_page("?prompt=Once&seed=5&max_new_tokens=20&run=1", **CLIPBOARD)
+    first = done(tab)
+    tab.locator(".passage .token").nth(4).click()
+    tab.locator("#alternatives h3", has_text="Instead of").wait_for()
+    tab.evaluate("document.querySelector('.passage').setAttribute('data-old', '')")
+    tab.locator("#alternatives button").nth(3).click()
+    tab.locator('.passage:not([data-old])[aria-busy="false"]').wait_for(timeout=60_000)
+    text = done(tab)
+    assert text != first
+    assert done(open_page(copied(tab).removeprefix(page.local_url))) == text
+
+
+def test_a_poem_and_its_form(open_page, page):
+    path = "?tab=text&model=tiny-poetry&title=春晓&kind=唐诗&form=五绝&acrostic=床春&seed=3&run=1"
+    tab = open_page(path, **CLIPBOARD)
+    poem = done(tab)
+    assert tab.get_by_label("Title").input_value() == "春晓" and tab.get_by_label("Form").input_value() == "五绝"
+    assert done(open_page(copied(tab).removeprefix(page.local_url))) == poem
+
+
+def test_a_link_gives_the_same_translation(open_page, page):
+    def translated(tab):
+        field = tab.locator("#translation textarea")
+        expect(field).not_to_have_value(re.compile("^…?$"), timeout=30_000)
+        tab.locator("#other-ways li").first.wait_for(timeout=20_000)
+        return field.input_value()
+
+    tab = open_page("?tab=translate", **CLIPBOARD)
+    tab.get_by_role("button", name="Two dogs are playing in the snow.").click()
+    before = translated(tab)
+    link = copied(tab)
+    assert "tab=translate" in link and "num_beams=5" in link
+    other = open_page("?tab=translate" + link.partition("?tab=translate")[2])
+    assert translated(other) == before and other.get_by_label("To", exact=True).input_value() == "Deutsch"
+
+
+def test_what_is_too_long_for_a_link_is_saved_and_opened(open_page, tmp_path):
+    tab = open_page("?seed=9&max_new_tokens=20", **CLIPBOARD)
+    prompt = "Once upon a time. " * 150
+    tab.locator("#prompt textarea").fill(prompt)
+    with tab.expect_download() as download:
+        tab.locator(".copy-link:visible").click()
+    expect(tab.locator(".said [role=status]:visible")).to_contain_text("Too long for a link")
+    saved = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert saved["tab"] == "text" and saved["inputs"]["prompt"] == prompt and saved["inputs"]["seed"] == "9"
+    saved["inputs"] |= {"prompt": "Once", "max_new_tokens": 8}
+    (tmp_path / "saved.json").write_text(json.dumps(saved))
+    (tmp_path / "other.json").write_text('{"a": 1}')
+    tab.get_by_role("button", name="This visit").click()
+    for name in ("other.json", "saved.json"):
+        with tab.expect_file_chooser() as chooser:
+            tab.get_by_role("button", name="Open a saved result").click()
+        chooser.value.set_files(tmp_path / name)
+        if name == "other.json":
+            expect(tab.locator(".said [role=status]:visible")).to_contain_text("no saved result")
+    assert done(tab).startswith("Once")
+    assert tab.locator("#prompt textarea").input_value() == "Once"
+
+
+@pytest.mark.parametrize("size", [1, 200])
+def test_the_history_of_a_visit(open_page, size):
+    prompt = "Once upon a time. " * size
+    tab = open_page("?seed=9&max_new_tokens=8")
+    tab.locator("#prompt textarea").fill(prompt)
+    tab.get_by_role("button", name="Write").click()
+    text = done(tab)
+    tab.get_by_role("button", name="This visit").click()
+    entry = tab.locator(".history li a")
+    expect(entry).to_have_count(1, timeout=10_000)
+    assert entry.inner_text().strip() == prompt[:90].strip()
+    tab.reload()
+    tab.get_by_role("button", name="This visit").click()
+    expect(entry).to_have_count(1, timeout=30_000)
+    entry.click()
+    tab.wait_for_url("**run=1**")
+    assert done(tab) == text
+    tab.get_by_role("button", name="This visit").click()
+    tab.get_by_role("button", name="Clear").click()
+    expect(entry).to_have_count(0, timeout=10_000)
+    tab.reload()
+    tab.get_by_role("button", name="This visit").click()
+    tab.get_by_text("What you make is listed here").wait_for(timeout=20_000)
+    assert entry.count() == 0
