@@ -259,6 +259,10 @@ class RowQuantizedWeights(DenseWeights):
             return graph.op("MatMulIntegerToFloat", *inputs, outputs=outputs)
         return graph.op("Mul", graph.op("MatMulIntegerToFloat", *inputs), largest, outputs=outputs)
 
+    def linear_in_floats(self, graph, x, *names):
+        """See DenseWeights."""
+        return super().linear(graph, x, *names)
+
     def embed(self, graph, ids, name):
         """See DenseWeights. A tied head reads the same codes."""
         codes, scales = self._store(graph, [name])

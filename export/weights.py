@@ -69,6 +69,10 @@ class DenseWeights:
         stacked = np.concatenate([self.tensors[name] for name in names])
         return graph.op("MatMul", x, graph.constant("|".join(names) + ".T", stacked.T), outputs=outputs)
 
+    def linear_in_floats(self, graph, x, *names):
+        """The same, whatever the store does to other layers: for values whose smallest steps count."""
+        return self.linear(graph, x, *names)
+
 
 class ExternalWeights(DenseWeights):
     """Weights that stay in model.safetensors; ONNX Runtime stacks and transposes them while it loads the graph.

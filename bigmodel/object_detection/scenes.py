@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from bigmodel.errors import DataError
-from bigmodel.training.pictures import decode, read_parquet
+from bigmodel.training.pictures import cut_out, decode, read_parquet
 
-WHITE = 250  # from this value on, in every channel, a pixel is ground if it is joined to the edge
 OVERLAP = 0.2  # share of an object that another may cover, at most
 
 
@@ -25,26 +24,6 @@ class Cutout:
     label: int
     style: str
     picture: Image.Image
-
-
-def cut_out(array):
-    """Return a picture (height, width, 3) uint8 on white as RGBA, its ground transparent, cut to the rest; or None."""
-    picture = Image.fromarray(array)
-    ground = Image.fromarray(np.where((array >= WHITE).all(-1), 255, 0).astype(np.uint8))
-    ground = _with_border(ground)
-    ImageDraw.floodfill(ground, (0, 0), 128)
-    alpha = Image.fromarray(np.where(np.asarray(ground) == 128, 0, 255).astype(np.uint8)).crop(
-        (1, 1, picture.width + 1, picture.height + 1)
-    )
-    picture.putalpha(alpha)
-    box = alpha.getbbox()
-    return picture.crop(box) if box else None
-
-
-def _with_border(ground):
-    wider = Image.new("L", (ground.width + 2, ground.height + 2), 255)
-    wider.paste(ground, (1, 1))
-    return wider
 
 
 def read_cutouts(path, labels, split):

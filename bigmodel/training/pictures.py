@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from bigmodel.config import write_json
 from bigmodel.errors import DataError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+WHITE = 250  # from this value on, in every channel, a pixel is ground if it is joined to the edge
 
 
 def decode(source, mode="RGB"):
@@ -130,6 +131,26 @@ def fit(image, size):
     top, left = (wide[1] - height) // 2, (wide[0] - width) // 2
     cut = np.asarray(picture)[top : top + height, left : left + width]
     return cut if cut.ndim == 3 else cut[:, :, None]
+
+
+def cut_out(array):
+    """Return a picture (height, width, 3) uint8 on white as RGBA, its ground transparent, cut to the rest; or None."""
+    picture = Image.fromarray(array)
+    ground = Image.fromarray(np.where((array >= WHITE).all(-1), 255, 0).astype(np.uint8))
+    ground = _with_border(ground)
+    ImageDraw.floodfill(ground, (0, 0), 128)
+    alpha = Image.fromarray(np.where(np.asarray(ground) == 128, 0, 255).astype(np.uint8)).crop(
+        (1, 1, picture.width + 1, picture.height + 1)
+    )
+    picture.putalpha(alpha)
+    box = alpha.getbbox()
+    return picture.crop(box) if box else None
+
+
+def _with_border(ground):
+    wider = Image.new("L", (ground.width + 2, ground.height + 2), 255)
+    wider.paste(ground, (1, 1))
+    return wider
 
 
 def statistics(images):

@@ -1,0 +1,1 @@
+"""Captions to pictures, trained here."""

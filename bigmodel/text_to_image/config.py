@@ -1,0 +1,168 @@
+"""Presets: functions that return a whole configuration. Each says its command, its duration and what to expect."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from bigmodel.config import TransformerConfig
+from bigmodel.errors import ConfigError
+from bigmodel.training.settings import TrainingSettings
+
+THINGS = (
+    *("cat face", "dog face", "monkey face", "pig face", "frog", "bear", "penguin", "elephant", "fish", "octopus"),
+    *("snail", "honeybee", "red apple", "banana", "cherries", "pineapple", "pizza", "hamburger", "doughnut"),
+    *("bicycle", "automobile", "bus", "rocket", "sailboat", "house", "evergreen tree", "sunflower", "rose"),
+    *("mushroom", "soccer ball", "basketball", "guitar", "key", "alarm clock", "light bulb", "red heart", "balloon"),
+    *("star", "snowflake", "crown"),
+)
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """The shape of a text encoder and of the diffusion transformer that reads it.
+
+    Attributes:
+        sample_size: pixels of a picture's side.
+        patch_size: pixels of a token's side; divides sample_size.
+        max_tokens: of a caption; the rest is cut off.
+        text: TransformerConfig of the text encoder; vocab_size is that of the tokenizer.
+        transformer: TransformerConfig of the denoiser, which has no vocabulary.
+    """
+
+    sample_size: int
+    patch_size: int
+    max_tokens: int
+    text: TransformerConfig
+    transformer: TransformerConfig
+
+    def __post_init__(self):
+        if self.sample_size % self.patch_size:
+            raise ConfigError(f"patch_size {self.patch_size} does not divide sample_size {self.sample_size}")
+        if self.text.hidden_size != self.transformer.hidden_size:
+            raise ConfigError("text encoder and denoiser differ in hidden_size")
+
+    @property
+    def num_patches(self):
+        """Tokens of a picture."""
+        return (self.sample_size // self.patch_size) ** 2
+
+    def to_json(self):
+        """Return the shape's part of config.json."""
+        return {"architectures": ["DiffusionTransformer"], "model_type": "diffusion_transformer", **asdict(self)}
+
+    @classmethod
+    def from_json(cls, values):
+        """Read the dict of a config.json that to_json wrote.
+
+        Raises:
+            ConfigError: a key is missing or unknown.
+        """
+        try:
+            stacks = {name: TransformerConfig(**values[name]) for name in ("text", "transformer")}
+            return cls(values["sample_size"], values["patch_size"], values["max_tokens"], **stacks)
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"config.json lacks {error.args[0]}") from error
+
+
+@dataclass(frozen=True)
+class TextToImageConfig:
+    """Everything that an image generator is made from.
+
+    Attributes:
+        name: of the model and its folder.
+        title, description: for the page and the card.
+        corpus: parquet of pictures with names, in the data folder; see data.read_pictures.
+        shape: DiffusionConfig; the tokenizer sets its vocabulary.
+        things: names of what compositions are made of.
+        composed: share of training pictures that are compositions.
+        caption_dropout: share of pictures whose caption is left out, for classifier-free guidance.
+        batch_size: pictures.
+        settings: TrainingSettings.
+        init_from: model folder whose weights, shape and tokenizer the training begins with; None for fresh ones.
+    """
+
+    name: str
+    title: str
+    description: str
+    corpus: str
+    shape: DiffusionConfig
+    things: tuple[str, ...]
+    composed: float
+    caption_dropout: float
+    batch_size: int
+    settings: TrainingSettings
+    init_from: Path | None = None
+
+    @property
+    def transformer(self):
+        """TransformerConfig of the denoiser."""
+        return self.shape.transformer
+
+
+def _shape(sample_size, patch_size, hidden_size, intermediate_size, layers, text_layers, *, dropout=0.0):
+    def stack(layers, intermediate_size, **values):
+        return TransformerConfig(
+            hidden_size=hidden_size,
+            intermediate_size=intermediate_size,
+            num_hidden_layers=layers,
+            num_attention_heads=hidden_size // 64,
+            num_key_value_heads=hidden_size // 64,
+            head_dim=64,
+            dropout=dropout,
+            **values,
+        )
+
+    words = 20
+    text = stack(
+        text_layers,
+        2 * hidden_size,
+        vocab_size=8192,
+        max_position_embeddings=words,
+        qk_norm=False,
+        relative_attention_num_buckets=32,
+    )
+    places = (sample_size // patch_size) ** 2
+    return DiffusionConfig(
+        sample_size,
+        patch_size,
+        words,
+        text,
+        stack(layers, intermediate_size, vocab_size=0, max_position_embeddings=places),
+    )
+
+
+def emoji():
+    """Emoji of 32 x 32 pixels on two CPU cores: 75 minutes.
+
+    python -m bigmodel train text_to_image --preset emoji --data DATA
+    """
+    return TextToImageConfig(
+        name="emoji",
+        title="Emoji",
+        description="Draws emoji in five styles, alone or two and three together on a coloured ground.",
+        corpus="emoji64.parquet",
+        shape=_shape(32, 4, 256, 640, 8, 2),
+        things=THINGS,
+        composed=0.35,
+        caption_dropout=0.1,
+        batch_size=64,
+        settings=TrainingSettings(
+            max_minutes=95, learning_rate=2e-3, weight_decay=0.02, ema=0.998, compile=True, validate_every=500
+        ),
+    )
+
+
+def emoji_gpu():
+    """Emoji of 64 x 64 pixels on a GPU; not measured yet.
+
+    python -m bigmodel train text_to_image --preset emoji-gpu --data DATA
+    """
+    config = emoji()
+    return replace(
+        config,
+        shape=_shape(64, 4, 384, 1024, 10, 3, dropout=0.05),
+        batch_size=256,
+        settings=replace(config.settings, max_minutes=9, ema=0.9995),
+    )
+
+
+PRESETS = {"emoji": emoji, "emoji-gpu": emoji_gpu}

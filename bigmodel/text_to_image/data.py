@@ -1,0 +1,357 @@
+"""From pictures with names to batches of captions and pictures, alone and composed."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+from bigmodel.errors import DataError
+from bigmodel.text_to_image.captions import (
+    COLOURS,
+    RELATIONS,
+    STYLES,
+    TONES,
+    Subject,
+    canonical,
+    describe,
+    describe_scene,
+    is_held_out,
+)
+from bigmodel.training.pictures import cut_out, decode, read_parquet
+from bigmodel.training.tokenizer import END_OF_TEXT, UNKNOWN, save_tokenizer
+
+VALID_SHARE = 50  # one of so many training pictures is kept from the training
+COUNTS = (0.3, 0.55, 0.15)  # shares of compositions with one, two and three things
+# how large a thing is, as a share of the picture's side, by how many there are
+SIZES = {1: (0.5, 0.9), 2: (0.4, 0.5), 3: (0.29, 0.34)}
+FILLERS = ("a", "an", "the", "and", "of", "in", "on", "with", "style", "emoji", "picture", "drawing", "风格背景在、，")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of one thing on white.
+
+    Attributes:
+        image: (size, size, 3) uint8.
+        subject: Subject.
+        style: of its drawing.
+        codepoints: of the character that it draws, "1f431" or several joined by "-".
+    """
+
+    image: np.ndarray
+    subject: Subject
+    style: str
+    codepoints: str
+
+    @property
+    def caption(self):
+        """The plainest one."""
+        return canonical(self.subject.name, self.style, self.subject.tone)
+
+
+def read_pictures(path, split):
+    """Read the pictures of a split.
+
+    Args:
+        path: parquet with columns image, name, tone, style, keywords (separated by commas), codepoints, split.
+        split: "train", "valid" (a part of train that is kept from it), "test_style" (things never shown in this style),
+            "test_tone" or "test_name" (things never shown).
+
+    Returns:
+        list of Picture, of the file's size.
+
+    Raises:
+        DataError: the file is missing or broken, or has no such pictures.
+    """
+    chinese = chinese_names()
+    pictures = []
+    for row in read_parquet(path, "train" if split == "valid" else split):
+        if split in ("train", "valid") and (_is_valid(row) != (split == "valid")):
+            continue
+        keywords = tuple(word.strip() for word in (row.get("keywords") or "").split(",")[1:] if word.strip().isalpha())
+        name, tone = row["name"].replace(":", ","), row.get("tone") or ""
+        subject = Subject(name, chinese.get(character(row["codepoints"]), ""), keywords, tone)
+        pictures.append(Picture(decode(row["image"]), subject, row["style"], row["codepoints"]))
+    if not pictures:
+        raise DataError(f"{path} has no pictures of the split {split}")
+    return pictures
+
+
+def _is_valid(row):
+    key = f"{row['name']}|{row.get('tone') or ''}|{row['style']}"
+    return int.from_bytes(sha256(key.encode()).digest()[:8], "big") % VALID_SHARE == 0
+
+
+def character(codepoints):
+    """Return the emoji of "1f431-200d-2b1b", without what only says how it is shown."""
+    return "".join(chr(int(code, 16)) for code in codepoints.split("-")).replace("\ufe0f", "")
+
+
+def chinese_names():
+    """Return emoji -> Chinese name, as Unicode's CLDR has them; {} where the package ``emoji`` is not installed."""
+    try:
+        import emoji
+    except ModuleNotFoundError:
+        return {}
+    emoji.config.load_language("zh")
+    named = ((text.replace("\ufe0f", ""), data.get("zh", "")) for text, data in emoji.EMOJI_DATA.items())
+    return {text: name.strip(":").replace("_", " ") for text, name in named}
+
+
+def resized(image, size):
+    """Scale a picture (height, width, 3) uint8 to (size, size, 3)."""
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
+
+
+# --- compositions ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a composition shows.
+
+    Attributes:
+        subjects: one; two, the first in a relation to the second; or three, from left to right.
+        relation: key of captions.RELATIONS for two, else None.
+        style: of all.
+        colour: key of captions.COLOURS, of the ground.
+    """
+
+    subjects: tuple[Subject, ...]
+    relation: str | None
+    style: str
+    colour: str
+
+    @property
+    def caption(self):
+        """The plainest one."""
+        return describe_scene(self.subjects, self.relation, self.style, self.colour)
+
+    @property
+    def held_out(self):
+        """Whether no training composes it."""
+        if self.relation is None:
+            return False
+        return is_held_out(self.subjects[0].name, self.relation, self.subjects[1].name)
+
+
+class Composer:
+    """Composes pictures of things on a coloured ground.
+
+    Args:
+        pictures: list of Picture, of the training.
+        things: names of those that are composed.
+        size: pixels of a composition's side.
+
+    Raises:
+        DataError: too few of the things are among the pictures.
+    """
+
+    def __init__(self, pictures, things, size):
+        self.size = size
+        self.cutouts, subjects = {}, {}
+        for picture in pictures:
+            if picture.subject.name in things and (cutout := cut_out(picture.image)):
+                subjects[picture.subject.name] = picture.subject
+                self.cutouts.setdefault(picture.style, {}).setdefault(picture.subject.name, cutout)
+        self.cutouts = {style: named for style, named in self.cutouts.items() if len(named) >= 3}
+        if not self.cutouts:
+            raise DataError(f"no style has three of the things {', '.join(things[:5])} …")
+        self.styles, self.subjects = sorted(self.cutouts), subjects
+
+    def draw(self, rng, *, count=None, held_out=False):
+        """Return a Scene.
+
+        Args:
+            rng: np.random.Generator.
+            count: things; None for one to three.
+            held_out: one that no training composes (True), or one that it may.
+        """
+        while True:
+            number = count or int(rng.choice(3, p=COUNTS)) + 1
+            style = self.styles[rng.integers(len(self.styles))]
+            names = sorted(self.cutouts[style])
+            subjects = tuple(self.subjects[names[i]] for i in rng.choice(len(names), number, replace=False))
+            relation = list(RELATIONS)[rng.integers(4)] if number == 2 else None
+            scene = Scene(subjects, relation, style, list(COLOURS)[rng.integers(len(COLOURS))])
+            if scene.held_out == held_out:
+                return scene
+
+    def compose(self, scene, rng):
+        """Return a picture (size, size, 3) uint8 of a Scene; ``rng`` moves and scales its things a little."""
+        ground = Image.new("RGB", (self.size, self.size), COLOURS[scene.colour][1])
+        count = len(scene.subjects)
+        for i, subject in enumerate(scene.subjects):
+            cutout = self.cutouts[scene.style][subject.name]
+            scale = self.size * rng.uniform(*SIZES[count]) / max(cutout.size)
+            side = tuple(max(2, round(edge * scale)) for edge in cutout.size)
+            centre = self._place(scene, i, side, rng)
+            corner = tuple(int(np.clip(round(c - s / 2), 0, self.size - s)) for c, s in zip(centre, side, strict=True))
+            thing = cutout.resize(side, Image.Resampling.LANCZOS)
+            ground.paste(thing, corner, thing)
+        return np.asarray(ground)
+
+    def _place(self, scene, i, side, rng):
+        """Return where the centre (x, y) of the i-th thing goes, in pixels."""
+        count = len(scene.subjects)
+        if count == 1:
+            return tuple(rng.uniform(s / 2, max(s / 2, self.size - s / 2)) for s in side)
+        along = self.size * ((i + 0.5) / count)
+        across = self.size * rng.uniform(0.38, 0.62)
+        if count == 3:
+            return along, across
+        first = scene.relation in ("left of", "above")
+        along = along if first else self.size - along
+        return (along, across) if scene.relation in ("left of", "right of") else (across, along)
+
+
+# --- words ----------------------------------------------------------------------------------------------------
+
+
+def make_tokenizer(pictures):
+    """Return a tokenizer of whole words, and of single Chinese characters, that captions are made of.
+
+    Every word that a name has is known, and every keyword of two things at least; others become UNKNOWN, so that one
+    can tell a visitor which words no caption had.
+
+    Args:
+        pictures: list of Picture.
+    """
+    raw = Tokenizer(models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
+    raw.normalizer = normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()])
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"[^\p{L}\p{N}]+"), "removed"),
+            pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated"),
+        ]
+    )
+    split = lambda text: [word for word, _ in raw.pre_tokenizer.pre_tokenize_str(raw.normalizer.normalize_str(text))]  # noqa: E731
+    texts = [*FILLERS, *STYLES, *TONES, *TONES.values(), *RELATIONS]
+    texts += [text for text, _ in RELATIONS.values()] + [*COLOURS, *(text for text, _ in COLOURS.values())]
+    words = {word: None for text in texts for word in split(text)}
+    subjects = {picture.subject.name: picture.subject for picture in pictures}
+    mentions = {}
+    for subject in subjects.values():
+        words.update(dict.fromkeys([*split(subject.name), *split(subject.chinese)]))
+        for word in {word for keyword in subject.keywords for word in split(keyword)}:
+            mentions[word] = mentions.get(word, 0) + 1
+    words.update(dict.fromkeys(word for word, count in mentions.items() if count >= 2))
+    vocabulary = {word: i for i, word in enumerate([END_OF_TEXT, UNKNOWN, *sorted(words)])}
+    raw.model = models.WordLevel(vocabulary, unk_token=UNKNOWN)
+    raw.add_special_tokens([END_OF_TEXT, UNKNOWN])
+    return raw
+
+
+def load_tokenizer(config, pictures, folder):
+    """Return the tokenizer of a run: its own from before, that of the model it begins with, or a new one."""
+    path = Path(folder) / "tokenizer.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun = config.init_from and Tokenizer.from_file(str(config.init_from / "tokenizer.json"))
+        save_tokenizer(begun or make_tokenizer(pictures), path.parent)
+    return Tokenizer.from_file(str(path))
+
+
+def encode(tokenizer, captions, length):
+    """Return captions as the text encoder takes them.
+
+    Args:
+        tokenizer: tokenizers.Tokenizer.
+        captions: list of str; "" is the caption of a picture of which nothing is said.
+        length: tokens of each, what is longer is cut off.
+
+    Returns:
+        input_ids, attention_mask: (captions, length) int64; END_OF_TEXT ends each, and fills what is masked.
+    """
+    end, unknown = (tokenizer.token_to_id(token) for token in (END_OF_TEXT, UNKNOWN))
+    input_ids = np.full((len(captions), length), end, np.int64)
+    mask = np.zeros_like(input_ids)
+    for row, encoding in enumerate(tokenizer.encode_batch(captions, add_special_tokens=False)):
+        ids = [i for i in encoding.ids if i != unknown][: length - 1]
+        input_ids[row, : len(ids)] = ids
+        mask[row, : len(ids) + 1] = 1
+    return input_ids, mask
+
+
+# --- batches --------------------------------------------------------------------------------------------------
+
+
+def to_pixels(images):
+    """Return uint8 images (batch, height, width, 3) as a float32 tensor (batch, 3, height, width) in -1..1."""
+    return torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
+
+
+class CaptionedBatches:
+    """Batches of pictures and captions, each a function of its step.
+
+    Things with many pictures, such as people in five skin tones, are drawn less often than their number.
+
+    Args:
+        config: TextToImageConfig.
+        pictures: list of Picture, of the training.
+        composer: Composer.
+        tokenizer: tokenizers.Tokenizer.
+    """
+
+    unit = "pictures"
+
+    def __init__(self, config, pictures, composer, tokenizer):
+        self.config, self.pictures, self.composer, self.tokenizer = config, pictures, composer, tokenizer
+        self.images = np.stack([resized(picture.image, config.shape.sample_size) for picture in pictures])
+        names, which, counts = np.unique([p.subject.name for p in pictures], return_inverse=True, return_counts=True)
+        weights = counts[which] ** -0.6
+        self._cumulative = np.cumsum(weights / weights.sum())
+
+    @property
+    def tokens_per_step(self):
+        """Pictures of a batch."""
+        return self.config.batch_size
+
+    @property
+    def tokens_of_corpus(self):
+        """Pictures that are not composed."""
+        return len(self.pictures)
+
+    def __str__(self):
+        return f"{self.config.batch_size} pictures"
+
+    def batch(self, step, rank=0, world=1):
+        """Return the batch of a step.
+
+        Args:
+            step: number of the batch, from 0.
+            rank, world: this process and how many share the batch.
+
+        Returns:
+            pixel_values: (batch_size / world, 3, size, size) float32 in -1..1.
+            input_ids, attention_mask: (batch_size / world, max_tokens) int64.
+        """
+        share = self.config.batch_size // world
+        first = step * self.config.batch_size + rank * share
+        drawn = [self._draw(np.random.default_rng((self.config.settings.seed, i))) for i in range(first, first + share)]
+        images, captions = zip(*drawn, strict=True)
+        return collate(np.stack(images), captions, self.tokenizer, self.config.shape.max_tokens)
+
+    def _draw(self, rng):
+        """Return a picture (size, size, 3) uint8 and its caption."""
+        if rng.random() < self.config.composed:
+            scene = self.composer.draw(rng)
+            image, caption = (
+                self.composer.compose(scene, rng),
+                describe_scene(scene.subjects, scene.relation, scene.style, scene.colour, rng),
+            )
+        else:
+            i = int(np.searchsorted(self._cumulative, rng.random() * self._cumulative[-1]))
+            picture = self.pictures[i]
+            image, caption = self.images[i], describe(picture.subject, picture.style, rng)
+        return image, "" if rng.random() < self.config.caption_dropout else caption
+
+
+def collate(images, captions, tokenizer, length):
+    """Return images (batch, size, size, 3) uint8 and captions as CaptionedBatches.batch gives them."""
+    input_ids, mask = map(torch.from_numpy, encode(tokenizer, list(captions), length))
+    return to_pixels(images), input_ids, mask
