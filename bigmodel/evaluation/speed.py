@@ -55,6 +55,9 @@ def compare(engines, inputs, arguments, **found):
         inputs: pictures together -> batch; 1 is among them.
         arguments: of ``add_arguments``.
         found: what else goes into the file.
+
+    Returns:
+        pictures together -> name -> median seconds.
     """
     rows = {
         count: in_turn({name: lambda e=engine, b=batch: e(b) for name, engine in engines.items()}, arguments.rounds)
@@ -73,3 +76,4 @@ def compare(engines, inputs, arguments, **found):
             "threads": arguments.threads,
         }
         write_json(arguments.out, {**about, **found, "seconds": {str(count): row for count, row in rows.items()}})
+    return rows

@@ -159,7 +159,7 @@ def emoji_gpu():
     config = emoji()
     return replace(
         config,
-        shape=_shape(64, 4, 384, 1024, 10, 3, dropout=0.05),
+        shape=_shape(64, 4, 320, 896, 9, 3, dropout=0.05),
         batch_size=256,
         settings=replace(config.settings, max_minutes=9, ema=0.9995),
     )

@@ -44,7 +44,7 @@ class TorchModel:
     def __init__(self, model, forward=None):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.to(self.device)
-        self.forward = forward or self.model
+        self.forward = self.model if forward is None else forward
 
     @torch.inference_mode()
     def encode(self, input_ids, attention_mask):

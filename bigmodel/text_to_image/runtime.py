@@ -1,7 +1,6 @@
 """Drawing with an exported model: a prompt in, pictures out, sharper with every step."""
 
 import re
-import time
 import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -197,7 +196,6 @@ class ImageGenerator:
         sampler=None,
         variation_of=None,
         strength=0.5,
-        deadline=None,
     ):
         """Draw pictures of a prompt; closing the generator stops the work after the step.
 
@@ -209,13 +207,12 @@ class ImageGenerator:
                 seed alone, not on its company.
             variation_of: seed of a picture whose noise is begun with; None for fresh noise.
             strength: how far the seeds lead away from that noise, 0 to 1.
-            deadline: time.monotonic() at which the work is given up; None for no limit.
 
         Yields:
             Progress after each step.
 
         Raises:
-            InputError: names the field that is wrong, or says that the time is up.
+            InputError: names the field that is wrong.
         """
         seed = int(np.random.default_rng().integers(MAX_SEED // 2)) if seed is None else seed
         check(num_images=num_images, seed=seed, strength=strength)
@@ -225,8 +222,6 @@ class ImageGenerator:
         options = {"steps": steps, "guidance": guidance, "sampler": sampler}
         for step, steps, images in self._draw([reading.text] * num_images, noise, **options):  # noqa: B020
             yield Progress(step, steps, images, seeds, reading)
-            if deadline is not None and time.monotonic() > deadline and step < steps:
-                raise InputError("steps", "the time of a request is up; ask for fewer steps or pictures")
 
     def generate(self, prompt, **options):
         """Return a list of PIL images; the arguments are those of ``stream``."""

@@ -1,0 +1,208 @@
+"""What the Generate tab does when it is used: each method answers one event of the page."""
+
+import base64
+import random
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from bigmodel.errors import BigModelError, InputError
+from bigmodel.text_to_image import png, serve
+from bigmodel.text_to_image.request import CHECKS, NUM_IMAGES, TASK, Request, given, names, with_style
+from bigmodel.ui.language import translated, visitor_language
+from bigmodel.ui.pictures import uploaded
+from bigmodel.ui.texts import words
+from bigmodel.ui.widgets import provider_name, told
+
+LABELS = {"prompt": "what_to_draw"}  # of fields that the tab calls otherwise than others do
+WRITTEN = ("seed", "variation_of")  # numbers in text fields, since a gr.Number shows an empty value as 0
+
+
+class DrawEvents:
+    """The event handlers of one page; they keep no state.
+
+    A drawing is a dict: busy, step, steps, count, size (width, height), prompt, pictures (list of {"src", "seed",
+    "name"}), finished, link (what gives the same pictures). ``drawing.js`` shows it.
+
+    Args:
+        models: the Models of the page.
+    """
+
+    def __init__(self, models):
+        self.models = models
+
+    def draw(self, event: gr.EventData, *values):
+        """Stream pictures: of the fields, or by a picture's buttons the same one again or variations of it.
+
+        Yields:
+            the drawing, the facts under it, the Stop button, and each field of CHECKS.
+        """
+        values, changed = dict(zip(CHECKS, values, strict=True)), {}
+        values |= {name: _number(values[name]) for name in WRITTEN}
+        if getattr(event.target, "elem_id", None) == "drawing":
+            changed = chosen(getattr(event, "action", None), getattr(event, "picture", None), values)
+        values |= changed
+        if values["seed"] is None:
+            values["seed"] = random.randrange(1_000_000)
+        try:
+            request = Request.check(self.models, **values)
+            generator = self.models.get(request.model, TASK)
+        except BigModelError as error:
+            raise told(error, LABELS) from None
+        fields = [_shown(name, changed[name]) if name in changed else gr.skip() for name in CHECKS]
+        drawing = {"busy": True, "finished": False, "pictures": [], "prompt": request.prompt}
+        drawing |= {"step": 0, "steps": request.steps or generator.defaults["steps"], "count": request.num_images}
+        drawing["size"] = list(generator.size[::-1])
+        yield drawing, "", gr.update(interactive=True), *fields
+        still, idle = [gr.skip()] * len(CHECKS), gr.update(interactive=False)
+        try:
+            for drawn in serve.draw(generator, request):
+                drawing = {**drawing, **shown(generator, request, drawn)}
+                yield drawing, facts(generator, request, drawn), gr.skip(), *still
+        except BigModelError as error:
+            yield {**drawing, "busy": False}, "", idle, *still
+            raise told(error, LABELS) from None
+        except Exception:
+            yield {**drawing, "busy": False}, "", idle, *still
+            raise
+        yield {**drawing, "busy": False}, gr.skip(), idle, *still
+
+    def welcome(self, values):
+        """Fill the form from what the page was opened with, and with the model's own settings.
+
+        Returns:
+            each field of CHECKS, the styles, and what is said where there is no model.
+        """
+        known = names(self.models, wait=True)
+        found, _ = given(values if isinstance(values, dict) else {})
+        model = found.pop("model", None)
+        model = model if model in known else next(iter(known), None)
+        titled = [(self.models.entries[name].card.get("title", name), name) for name in known]
+        fields = {"model": gr.update(choices=titled, value=model, visible=bool(known)), **self._defaults(model)}
+        fields |= {name: _shown(name, value) for name, value in found.items()}
+        return *(fields.get(name, gr.skip()) for name in CHECKS), self._styles(model), gr.update(visible=not known)
+
+    def arrange(self, model):
+        """Return what a model's choice changes: the fields of CHECKS but its own, and the styles."""
+        fields = self._defaults(model)
+        return *(fields.get(name, gr.skip()) for name in CHECKS if name != "model"), self._styles(model)
+
+    def choose_style(self, sample, prompt, model):
+        """Return the prompt in the style that was chosen."""
+        styles = self._model(model, "styles", ())
+        try:
+            prompt = CHECKS["prompt"](prompt)
+        except InputError as error:
+            raise told(error, LABELS) from None
+        return with_style(prompt, str(sample[0]), styles)
+
+    def restore(self, file):
+        """Return the settings of a PNG file that was made here.
+
+        Returns:
+            each field of CHECKS, what is said of it as HTML, and None, which empties the place to drop it.
+        """
+        if not uploaded(file):
+            return *[gr.skip()] * (len(CHECKS) + 1), gr.skip()
+        try:
+            texts = png.read(Path(uploaded(file)).read_bytes())
+        except InputError as error:
+            said = escape(translated(str(error), visitor_language()))
+            return *[gr.skip()] * len(CHECKS), f'<p class="skipped" role="alert">{said}</p>', None
+        found, refused = given(texts)
+        said = []
+        if "model" in found and found["model"] not in names(self.models):
+            said.append(f'<p class="skipped">{words("model_elsewhere")} {escape(found.pop("model"))}</p>')
+        if refused:
+            listed = ", ".join(words(LABELS.get(name, name)) for name in refused)
+            said.append(f'<p class="skipped">{words("settings_refused")} {listed}</p>')
+        if "seed" in found:
+            said.insert(0, f"<p>{words('settings_restored')}</p>")
+        fields = {"num_images": 1, "variation_of": None, **found}
+        filled = [_shown(name, fields[name]) if name in fields else gr.skip() for name in CHECKS]
+        return *filled, f'<div role="status">{"".join(said)}</div>', None
+
+    def _defaults(self, model):
+        defaults = self._model(model, "defaults", {})
+        return {name: defaults[name] for name in ("steps", "guidance", "sampler") if name in defaults}
+
+    def _styles(self, model):
+        styles = self._model(model, "styles", ())
+        return gr.update(samples=[[style] for style in styles], visible=bool(styles))
+
+    def _model(self, model, attribute, otherwise):
+        """Return an attribute of a model, opened now if need be; ``otherwise`` where it cannot be."""
+        try:
+            return getattr(self.models.get(model, TASK), attribute)
+        except BigModelError:
+            return otherwise
+
+
+def chosen(action, picture, values):
+    """Return the fields that a picture's button changes.
+
+    Args:
+        action: "again" or "variations".
+        picture: dict of the fields that the picture was made of; it comes back from the browser.
+        values: field -> value of the form.
+    """
+    picture = picture if isinstance(picture, dict) else {}
+    fields = {name: picture.get(name) for name in CHECKS}
+    fields["prompt"] = fields["prompt"] or ""
+    if action != "variations":
+        return {**fields, "num_images": 1}
+    several = values["num_images"] if values["num_images"] != 1 else NUM_IMAGES
+    # of a variation's noise no seed alone tells: more of the same picture's
+    of = fields["seed"] if fields["variation_of"] is None else fields["variation_of"]
+    seed = random.randrange(1_000_000)
+    return {**fields, "num_images": several, "variation_of": of, "seed": seed, "strength": values["strength"]}
+
+
+def shown(generator, request, drawn):
+    """Return the parts of a drawing that a serve.Drawn changes."""
+    progress = drawn.progress
+    settings = request.settings(generator, progress)
+    pictures = []
+    for pixels, seed in zip(progress.images, progress.seeds, strict=True):
+        # a preview is no result: its file says nothing
+        data = png.encode(pixels, {**settings, "seed": seed} if drawn.finished else {})
+        address = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        pictures.append({"src": address, "seed": seed, "name": png.file_name(request.prompt, seed)})
+    steps = {"step": progress.step, "steps": progress.steps}
+    return {**steps, "pictures": pictures, "link": settings, "finished": drawn.finished}
+
+
+def facts(generator, request, drawn):
+    """Return what is said under pictures as HTML: how the prompt was read, and how and how fast they were drawn."""
+    reading, (height, width) = drawn.progress.reading, generator.size
+    said = []
+    if not reading.text.strip():
+        said.append(f"<p>{words('unasked')}</p>")
+    elif reading.text.strip() != request.prompt:
+        said.append(f"<p>{words('read_as')} <q>{escape(reading.text)}</q></p>")
+    if reading.unknown:
+        said.append(f'<p class="skipped">{words("words_ignored")} {escape(", ".join(reading.unknown))}</p>')
+    if reading.cut:
+        rest = " ".join(reading.cut)
+        said.append(f'<p class="skipped">{words("words_cut")} {escape(rest[:100])}{"…" * (len(rest) > 100)}</p>')
+    parts = [f"{width} × {height} {words('pixels_enlarged')}"]
+    if drawn.finished or drawn.note:
+        parts = [f"<b>{drawn.seconds:.1f}</b> {words('seconds')}", escape(provider_name(generator.provider)), *parts]
+    if drawn.note:
+        parts.append(words(drawn.note))
+    return f"{''.join(said)}<p>{' · '.join(parts)}</p>"
+
+
+def _number(text):
+    """Return the number that stands in a text field, None for nothing; other words are left to the field's check."""
+    text = str(text if text is not None else "").strip()
+    try:
+        return int(text) if text else None
+    except ValueError:
+        return text
+
+
+def _shown(name, value):
+    """Return a field's value as its component takes it."""
+    return ("" if value is None else str(value)) if name in WRITTEN else gr.skip() if value is None else value

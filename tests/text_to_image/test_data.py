@@ -1,0 +1,187 @@
+"""From a parquet to batches: splits, words, compositions that are what their captions say."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bigmodel.errors import DataError  # noqa: E402
+from bigmodel.text_to_image import data  # noqa: E402
+from bigmodel.text_to_image.captions import COLOURS, RELATIONS, STYLES, TONES, Subject  # noqa: E402
+from bigmodel.text_to_image.config import emoji  # noqa: E402
+from bigmodel.text_to_image.data import (  # noqa: E402
+    CaptionedBatches,
+    Composer,
+    Picture,
+    Scene,
+    encode,
+    make_tokenizer,
+    read_pictures,
+    resized,
+    to_pixels,
+)
+
+RED, GREEN = (250, 10, 10), (10, 250, 10)
+SIZE = 32
+
+
+def on_white(colour, style="noto", **subject):
+    image = np.full((64, 64, 3), 255, np.uint8)
+    image[8:56, 12:52] = colour
+    return Picture(image, Subject(**subject), style, "1f431")
+
+
+@pytest.fixture(scope="module")
+def composer():
+    """Of a red and a green thing, and a blue one that nobody asks for."""
+    things = (("cat face", RED), ("rose", GREEN), ("rocket", (10, 10, 250)))
+    return Composer([on_white(colour, name=name) for name, colour in things], [name for name, _ in things], SIZE)
+
+
+def centre(image, colour):
+    """Return where (x, y) what has a colour is, in the mean."""
+    rows, columns = np.nonzero((np.abs(image.astype(int) - colour) < 60).all(-1))
+    return np.array([columns.mean(), rows.mean()])
+
+
+# --- reading --------------------------------------------------------------------------------------------------
+
+
+def test_splits_do_not_share_a_picture(corpus, emoji_pictures):
+    read = {split: read_pictures(corpus, split) for split in ("train", "valid", "test_style", "test_tone", "test_name")}
+    assert [len(pictures) for pictures in read.values()] == [10, 3, 4, 2, 3]
+    captions = [picture.caption for split in ("train", "valid") for picture in read[split]]
+    assert len(set(captions)) == len(captions)
+    first = read["train"][0]
+    assert np.array_equal(first.image, emoji_pictures[0].image) and first.caption == "cat face, noto style"
+    assert first.subject.keywords == ("cat", "pet") and first.codepoints == "1f431"
+    assert {picture.subject.tone for picture in read["test_tone"]} == {"dark skin tone"}
+    with pytest.raises(DataError, match="no pictures of the split test"):
+        read_pictures(corpus, "test")
+
+
+def test_chinese_names_are_those_of_the_character():
+    pytest.importorskip("emoji")
+    names = data.chinese_names()
+    assert names[data.character("1f431")] == "猫脸"
+    assert data.character("1f441-fe0f") in names  # without what only says how it is shown
+    assert not any(":" in name or "_" in name for name in names.values())
+
+
+# --- words ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tokenizer(emoji_pictures):
+    return make_tokenizer(emoji_pictures)
+
+
+def words(tokenizer, caption, length=20):
+    """Return the words of a caption that a model reads."""
+    ids, mask = encode(tokenizer, [caption], length)
+    return [tokenizer.id_to_token(i) for i in ids[0, : mask[0].sum()]]
+
+
+def test_every_word_of_a_caption_is_known(tokenizer, emoji_pictures):
+    every = [*STYLES, *TONES, *COLOURS, *RELATIONS, *(p.subject.name for p in emoji_pictures)]
+    for text in [*every, *TONES.values(), *(text for text, _ in COLOURS.values()), *(t for t, _ in RELATIONS.values())]:
+        assert "<|unk|>" not in tokenizer.encode(text, add_special_tokens=False).tokens, text
+    assert words(tokenizer, "A Cat-Face, NOTO style!") == ["a", "cat", "face", "noto", "style", "<|endoftext|>"]
+    assert words(tokenizer, "猫脸，noto风格")[:2] == ["猫", "脸"]
+    assert words(tokenizer, "café rocket") == ["rocket", "<|endoftext|>"]
+
+
+def test_words_that_no_caption_had_are_left_out(tokenizer):
+    assert words(tokenizer, "cat zeppelin face") == words(tokenizer, "cat face")
+    assert "whiskers" not in tokenizer.get_vocab() and "bird" not in tokenizer.get_vocab()  # of one thing alone
+    assert "space" in tokenizer.get_vocab()  # keyword of several
+
+
+def test_captions_as_arrays(tokenizer):
+    end = tokenizer.token_to_id("<|endoftext|>")
+    ids, mask = encode(tokenizer, ["", "rose", "rose " * 50], 6)
+    assert ids.dtype == mask.dtype == np.int64 and ids.shape == mask.shape == (3, 6)
+    assert mask.sum(1).tolist() == [1, 2, 6] and (ids[0] == end).all()
+    assert ids[2].tolist() == [tokenizer.token_to_id("rose")] * 5 + [end]
+
+
+# --- compositions ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+def test_things_are_where_the_relation_says(composer, relation):
+    scene = Scene((composer.subjects["cat face"], composer.subjects["rose"]), relation, "noto", "white")
+    axis, sign = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}[relation]
+    for seed in range(20):
+        image = composer.compose(scene, np.random.default_rng(seed))
+        assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.uint8
+        apart = centre(image, RED) - centre(image, GREEN)
+        assert sign * apart[axis] > SIZE / 3 and abs(apart[1 - axis]) < SIZE / 3
+
+
+def test_three_things_stand_from_left_to_right_on_their_ground(composer):
+    names = ("rose", "rocket", "cat face")
+    scene = Scene(tuple(composer.subjects[name] for name in names), None, "noto", "black")
+    image = composer.compose(scene, np.random.default_rng(0))
+    places = [centre(image, colour)[0] for colour in (GREEN, (10, 10, 250), RED)]
+    assert places == sorted(places) and tuple(image[0, 0]) == COLOURS["black"][1]
+    assert scene.caption == "a rose, a rocket and a cat face, noto style, on black" and not scene.held_out
+
+
+def test_what_is_held_out_is_never_composed_for_a_training():
+    things = [f"thing {i}" for i in range(12)]
+    composer = Composer([on_white(RED, name=name) for name in things], things, SIZE)
+    rng = np.random.default_rng(0)
+    drawn = [composer.draw(rng) for _ in range(3000)]
+    assert not any(scene.held_out for scene in drawn)
+    assert {len(scene.subjects) for scene in drawn} == {1, 2, 3}
+    assert all((scene.relation is not None) == (len(scene.subjects) == 2) for scene in drawn)
+    assert all(composer.draw(rng, count=2, held_out=True).held_out for _ in range(50))
+
+
+def test_too_few_things_are_refused():
+    with pytest.raises(DataError, match="no style has three of the things cat face"):
+        Composer([on_white(RED, name="cat face")], ["cat face", "rose"], SIZE)
+
+
+# --- batches --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def make_batches(emoji_pictures, tokenizer):
+    config = dataclasses.replace(emoji(), batch_size=12)
+    composer = Composer(emoji_pictures, config.things, SIZE)
+    return lambda: CaptionedBatches(config, emoji_pictures, composer, tokenizer)
+
+
+def test_batches_are_a_function_of_their_step(make_batches):
+    batches, length = make_batches(), emoji().shape.max_tokens
+    for step in range(3):
+        batches.batch(step)
+    again = make_batches().batch(3)
+    for ours, theirs in zip(batches.batch(3), again, strict=True):
+        assert torch.equal(ours, theirs)
+    pixel_values, input_ids, mask = again
+    assert pixel_values.shape == (12, 3, SIZE, SIZE) and input_ids.shape == mask.shape == (12, length)
+    assert -1 <= pixel_values.min() < pixel_values.max() <= 1
+    assert not torch.equal(pixel_values, make_batches().batch(4)[0])
+
+
+def test_processes_share_a_batch(make_batches):
+    whole, batches = make_batches().batch(1), make_batches()
+    parts = zip(*(batches.batch(1, rank, 3) for rank in range(3)), strict=True)
+    for ours, theirs in zip(parts, whole, strict=True):
+        assert torch.equal(torch.cat(ours), theirs)
+
+
+def test_some_captions_are_left_out(make_batches):
+    masks = torch.cat([make_batches().batch(step)[2] for step in range(30)])
+    empty = (masks.sum(1) == 1).float().mean()
+    assert 0.04 < empty < 0.18
+
+
+def test_pixels_are_between_minus_one_and_one():
+    assert to_pixels(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1)).flatten().tolist() == [-1, 1]
+    assert resized(np.full((64, 64, 3), 7, np.uint8), 16).shape == (16, 16, 3)
