@@ -11,7 +11,7 @@ from importlib import import_module
 from bigmodel import __version__
 from bigmodel.errors import BigModelError
 
-TASKS = ("text_generation", "translation", "image_classification", "object_detection")
+TASKS = ("text_generation", "translation", "text_to_image", "image_classification", "object_detection")
 
 
 def _of_tasks(module):
@@ -26,6 +26,7 @@ COMMANDS = {
     "export": ("turn a training's weights into a model folder", dict.fromkeys(TASKS, "export.to_onnx")),
     "generate": ("write text in the terminal", {"text_generation": "bigmodel.text_generation.generate"}),
     "translate": ("translate text in the terminal", "bigmodel.translation.translate"),
+    "draw": ("draw pictures of a prompt", "bigmodel.text_to_image.draw"),
     "classify": ("name what pictures show", "bigmodel.image_classification.classify"),
     "detect": ("find and count things in pictures", "bigmodel.object_detection.detect"),
     "benchmark": (

@@ -30,6 +30,7 @@ TASKS = {
     for task in (
         Task(id="text_generation", title="Text", package="bigmodel.text_generation"),
         Task(id="translation", title="Translate", package="bigmodel.translation"),
+        Task(id="text_to_image", title="Generate", package="bigmodel.text_to_image", group="Image"),
         Task(id="image_classification", title="Classify", package="bigmodel.image_classification", group="Image"),
         Task(id="object_detection", title="Detect", package="bigmodel.object_detection", group="Image"),
     )

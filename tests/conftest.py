@@ -338,3 +338,71 @@ def tiny_detector(tmp_path_factory):
     export(folder / "checkpoint", folder / "tiny-detector", "fp32")
     torch.set_num_threads(threads)
     return folder / "tiny-detector"
+
+
+@pytest.fixture(scope="session")
+def emoji_pictures():
+    """List of text_to_image.data.Picture: five things in two styles, of 32 x 32 pixels."""
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    from bigmodel.text_to_image.captions import Subject
+    from bigmodel.text_to_image.data import Picture
+
+    things = (
+        ("cat face", "猫脸", ("cat", "pet"), "1f431"),
+        ("rose", "玫瑰", ("flower", "pet"), "1f339"),
+        ("rocket", "火箭", ("space", "flower"), "1f680"),
+        ("mushroom", "蘑菇", ("space", "cat"), "1f344"),
+        ("penguin", "企鹅", ("bird", "space"), "1f427"),
+    )
+    found = []
+    for style, draw in (("noto", "ellipse"), ("fluent", "rectangle")):
+        for i, (name, chinese, keywords, codepoints) in enumerate(things):
+            picture = Image.new("RGB", (32, 32), "white")
+            box = (4 + i, 6, 27, 25 - i)
+            getattr(ImageDraw.Draw(picture), draw)(box, fill=(40 * i, 200 - 40 * i, 90), outline=(30, 30, 30))
+            found.append(Picture(np.asarray(picture), Subject(name, chinese, keywords), style, codepoints))
+    return found
+
+
+@pytest.fixture(scope="session")
+def tiny_emoji(tmp_path_factory, emoji_pictures):
+    """Folder of a random image generator of 32 x 32 pixels, quantised as it is shipped."""
+    import torch
+
+    from bigmodel.config import TransformerConfig
+    from bigmodel.text_to_image.config import DiffusionConfig, emoji
+    from bigmodel.text_to_image.data import Composer, make_tokenizer
+    from bigmodel.text_to_image.model import make_model
+    from bigmodel.text_to_image.train import write_folder
+    from export.to_onnx import export
+
+    def stack(**values):
+        return TransformerConfig(
+            hidden_size=64,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            head_dim=32,
+            **values,
+        )
+
+    text = stack(vocab_size=1, max_position_embeddings=16, qk_norm=False, relative_attention_num_buckets=8)
+    shape = DiffusionConfig(32, 8, 16, text, stack(vocab_size=0, max_position_embeddings=16))
+    config = dataclasses.replace(emoji(), name="tiny-emoji", title="Tiny emoji", shape=shape)
+    tokenizer = make_tokenizer(emoji_pictures)
+    model = make_model(config, tokenizer.get_vocab_size()).eval()
+    with torch.no_grad():  # livelier than what begins at 0
+        for name, weight in model.named_parameters():
+            if "modulation" in name or name.startswith("proj_out"):
+                weight.normal_(std=0.1)
+    composer = Composer(emoji_pictures, config.things, 32)
+    folder = tmp_path_factory.mktemp("emoji")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other
+    write_folder(config, model, tokenizer, emoji_pictures, composer, folder / "checkpoint")
+    export(folder / "checkpoint", folder / "tiny-emoji")
+    torch.set_num_threads(threads)
+    return folder / "tiny-emoji"

@@ -16,6 +16,7 @@ HEAVY = ("torch", "transformers", "onnx", "huggingface_hub", "pyarrow", "matplot
         "bigmodel.text_generation.runtime",
         "bigmodel.text_generation.generate",
         "bigmodel.image_classification.classify",
+        "bigmodel.text_to_image.draw",
     ],
 )
 def test_serving_imports_no_torch(module):

@@ -10,13 +10,20 @@ from pathlib import Path
 from bigmodel.config import read_json
 from bigmodel.errors import ConfigError
 from bigmodel.evaluation import notes
-from bigmodel.evaluation.cards import image_classification, object_detection, text_generation, translation
+from bigmodel.evaluation.cards import (
+    image_classification,
+    object_detection,
+    text_generation,
+    text_to_image,
+    translation,
+)
 from bigmodel.evaluation.results import read_metrics, renew_checksum, write_metrics
 
 CARD = "README.md"
 TASKS = {
     "text_generation": text_generation,
     "translation": translation,
+    "text_to_image": text_to_image,
     "image_classification": image_classification,
     "object_detection": object_detection,
 }

@@ -1,4 +1,8 @@
-"""What the Classify tab does when it is used, and how it shows an answer."""
+"""What the Classify tab does when it is used, and how it shows an answer.
+
+What is shown has a ``shown`` beside it, the value of the tab's ``Sharing`` result: {"link": {"drawing": its name} or
+{"picture": data URL of what the model saw}, "uploaded": whether it is of a file of the visitor's}.
+"""
 
 import re
 from html import escape
@@ -6,9 +10,10 @@ from html import escape
 import gradio as gr
 
 from bigmodel.errors import BigModelError
-from bigmodel.image_classification.drawings import draw
-from bigmodel.image_classification.request import Request
-from bigmodel.ui.pictures import cut, glow, picture_html, sketched, uploaded
+from bigmodel.image_classification.drawings import SHAPES, draw
+from bigmodel.image_classification.request import TASK, Request
+from bigmodel.runtime.pictures import FITS, open_picture
+from bigmodel.ui.pictures import cut, glow, linkable, picture_html, shared, sketched, uploaded
 from bigmodel.ui.texts import ENGLISH, words
 
 REGIONS = (("top", "middle", "bottom"), ("left", "centre", "right"))
@@ -24,29 +29,64 @@ class ClassifyEvents:
     def __init__(self, models):
         self.models = models
 
-    def classify(self, picture, model, fit):
-        """Return the answer to a picture, which comes without Gradio's preprocessing, as HTML."""
-        if not uploaded(picture):
-            return f'<p class="placeholder">{words("classify_placeholder")}</p>'
-        return self._answer(uploaded(picture), model, fit)
+    def classify(self, event: gr.EventData, picture, model, fit, shown):
+        """Return the answer to a picture as HTML, and its ``shown``.
+
+        A picture that has just come is answered; after another choice of model or fit what is shown is, again.
+        """
+        link = {} if getattr(event.target, "elem_id", None) == "classify-picture" else shared(shown)
+        if link:
+            return self._answer(lambda: linked(link), model, fit, link)
+        if not uploaded(picture):  # it comes without Gradio's preprocessing
+            return f'<p class="placeholder">{words("classify_placeholder")}</p>', {}
+        return self._answer(lambda: uploaded(picture), model, fit, of_file=True)
 
     def classify_sketch(self, event: gr.EventData, model, fit):
-        """Return the answer to what is on the pad as HTML."""
-        try:
-            return self._answer(sketched(getattr(event, "picture", None)), model, fit)
-        except BigModelError as error:
-            return fault(error)
+        """Return the answer to what is on the pad as HTML, and its ``shown``."""
+        return self._answer(lambda: sketched(getattr(event, "picture", None)), model, fit)
 
     def classify_drawing(self, sample, model, fit):
-        """Return the answer to one of the drawings as HTML."""
-        return self._answer(draw(sample[0]), model, fit)
+        """Return the answer to one of the drawings as HTML, and its ``shown``."""
+        return self._answer(lambda: draw(sample[0]), model, fit, {"drawing": sample[0]})
 
-    def _answer(self, image, model, fit):
-        """Return an answer as HTML; what cannot be answered is said in its place."""
+    def welcome(self, values):
+        """Return model, fit and ``shown`` of what the page was opened with; what is out of its limits is left out."""
+        values = values if isinstance(values, dict) else {}
+        model, fit = values.get("model"), values.get("fit")
+        known = [entry.name for entry in self.models.of_task(TASK, wait=True)]
+        link = {name: values[name] for name in ("drawing", "picture") if isinstance(values.get(name), str)}
         try:
-            return answer(Request.check(self.models, image, model, fit).answer(self.models))
+            linked(link)
+            shown = {"link": link}
+        except BigModelError:
+            shown = gr.skip()
+        return model if model in known else gr.skip(), fit if fit in FITS else gr.skip(), shown
+
+    def _answer(self, image, model, fit, link=None, *, of_file=False):
+        """Return an answer as HTML and its ``shown``; what cannot be answered is said in its place.
+
+        Args:
+            image: function that returns it.
+            model, fit: fields.
+            link: {name: value} that gives the image again; None makes it of what the model saw.
+            of_file: whether the image is a file of the visitor's.
+        """
+        try:
+            found = Request.check(self.models, image(), model, fit).answer(self.models)
         except BigModelError as error:
-            return fault(error)
+            return fault(error), {"link": link} if link else {}
+        return answer(found), {"link": link or {"picture": linkable(found.seen)}, "uploaded": of_file}
+
+
+def linked(link):
+    """Return the image of a link: one of the drawings by its name, or what a model saw, which is taken as it is.
+
+    Raises:
+        InputError: it holds neither.
+    """
+    if link.get("drawing") in SHAPES:
+        return draw(link["drawing"])
+    return open_picture(sketched(link.get("picture")))
 
 
 def fault(error):

@@ -7,7 +7,7 @@ import numpy as np
 from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.image_classification.calibration import log_softmax
 from bigmodel.runtime.artifacts import ModelFolder
-from bigmodel.runtime.pictures import Placement, Preparation, open_picture
+from bigmodel.runtime.pictures import Picture, Placement, Preparation, open_picture
 from bigmodel.runtime.session import create_session
 
 BATCH = 32  # pictures run together
@@ -93,8 +93,8 @@ class ImageClassifier:
         """Say what pictures show.
 
         Args:
-            images: a picture, or a list of them: encoded bytes, paths, PIL images, or arrays (height, width, 3) of
-                uint8.
+            images: a picture, or a list of them: encoded bytes, paths, PIL images, arrays (height, width, 3) of uint8,
+                or a runtime.pictures.Picture, which is taken as it is and never inverted.
             top_k: labels for each.
             fit: "crop" looks at the middle, "pad" at all of it; see runtime.pictures.Preparation.
 
@@ -145,9 +145,9 @@ class ImageClassifier:
         Raises:
             InputError: see open_picture.
         """
-        picture = open_picture(image)
+        picture = image if isinstance(image, Picture) else open_picture(image)
         ground = self.preparation.ground
-        if ground is None or len(ground) != 1:
+        if picture is image or ground is None or len(ground) != 1:
             return picture.pixels, picture.notes
         edges = np.concatenate([picture.pixels[[0, -1]].ravel(), picture.pixels[:, [0, -1]].ravel()])
         if abs(float(np.median(edges)) - ground[0]) <= 127:

@@ -10,6 +10,7 @@ from bigmodel.limits import LIMITS
 from bigmodel.runtime.pictures import FITS
 from bigmodel.ui.endpoints import validator
 from bigmodel.ui.pictures import limit_decoding, uploaded
+from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
 from bigmodel.ui.widgets import html_block, told
 
@@ -30,6 +31,7 @@ def build(models):
     limit_decoding()
     known = names(models)
     with gr.Blocks() as tab:
+        sharing = Sharing("classify")
         if not known:
             html_block(f'<p class="empty">{words("no_models")}</p>')
         with gr.Row(elem_classes="image-bench", elem_id="classify"):
@@ -38,7 +40,12 @@ def build(models):
             with gr.Column(min_width=280):
                 placeholder = f'<p class="placeholder">{words("classify_placeholder")}</p>'
                 form["answer"] = html_block(placeholder, elem_id="classify-answer", elem_classes="answers")
-        _listen(models, form)
+                form["shown"] = gr.JSON({}, visible=False)
+                with gr.Row(elem_classes="footnote"):
+                    html_block(f"<p>{words('classify_link')}</p>", elem_classes="facts")
+                    sharing.button()
+                sharing.panel()
+        _listen(models, form, sharing)
         _endpoint(models)
     return tab
 
@@ -72,16 +79,22 @@ def _drawable(models):
     return {entry.name for entry in models.of_task(TASK) if entry.card.get("drawable")}
 
 
-def _listen(models, form):
-    events, fields = ClassifyEvents(models), [form[name] for name in ("picture", "model", "fit")]
+def _listen(models, form, sharing):
+    events, fields = ClassifyEvents(models), [form[name] for name in ("model", "fit")]
+    results = [form["answer"], form["shown"]]
     drawable = _drawable(models)
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.pictures_at_once}
-    pressed = [form["picture"].change, form["model"].change, form["fit"].change, form["classify"].click]
+    # a visitor's input, since a link fills these fields, too
+    pressed = [form["picture"].change, form["model"].input, form["fit"].input, form["classify"].click]
     raw = {"preprocess": False, "trigger_mode": "always_last"}  # pictures are ours to open
-    gr.on(pressed, events.classify, fields, form["answer"], **raw, **quiet)
+    done = [
+        gr.on(pressed, events.classify, [form["picture"], *fields, form["shown"]], results, **raw, **quiet),
+        form["sketch"].select(events.classify_sketch, fields, results, trigger_mode="always_last", **quiet),
+        form["drawings"].click(events.classify_drawing, [form["drawings"], *fields], results, **quiet),
+    ]
     form["model"].change(lambda name: gr.update(visible=name in drawable), form["model"], form["panel"], **quiet)
-    form["sketch"].select(events.classify_sketch, fields[1:], form["answer"], trigger_mode="always_last", **quiet)
-    form["drawings"].click(events.classify_drawing, [form["drawings"], *fields[1:]], form["answer"], **quiet)
+    sharing.receive(events.welcome, [*fields, form["shown"]], "#classify-button")
+    sharing.listen({name: form[name] for name in ("model", "fit")}, done, result=form["shown"])
 
 
 def _endpoint(models):

@@ -1,4 +1,8 @@
-"""What the Detect tab does when it is used, and how it shows what was found."""
+"""What the Detect tab does when it is used, and how it shows what was found.
+
+What is shown has a ``shown`` beside it, the value of the tab's ``Sharing`` result: {"link": {"picture": data URL of
+what the model saw}, "uploaded": whether it is of a file of the visitor's}.
+"""
 
 import base64
 from dataclasses import replace
@@ -12,8 +16,9 @@ from bigmodel.limits import LIMITS
 from bigmodel.object_detection import tables
 from bigmodel.object_detection.drawing import colour, data_uri, figure
 from bigmodel.object_detection.request import TASK, Request
-from bigmodel.ui.pictures import uploaded
+from bigmodel.ui.pictures import linkable, shared, sketched, uploaded
 from bigmodel.ui.texts import words
+from bigmodel.ui.validation import check_number
 from bigmodel.ui.widgets import told
 
 LEAST = 0.05  # score; what is below is not kept for the slider
@@ -30,18 +35,40 @@ class DetectEvents:
     def __init__(self, models):
         self.models = models
 
-    def detect(self, picture, model, threshold):
-        """Search a picture; return what the session keeps of it, and the answer as HTML."""
-        if not uploaded(picture):
-            return None, f'<p class="placeholder">{words("detect_placeholder")}</p>'
+    def detect(self, event: gr.EventData, picture, model, threshold, shown):
+        """Search a picture: one that has just come, or after another choice of the model what is shown, again.
+
+        Returns:
+            what the session keeps of it, the answer as HTML, and its ``shown``.
+        """
+        link = {} if getattr(event.target, "elem_id", None) == "detect-picture" else shared(shown)
+        if not link and not uploaded(picture):
+            return None, f'<p class="placeholder">{words("detect_placeholder")}</p>', {}
         try:
-            request = Request.check(self.models, uploaded(picture), model, LEAST)
+            image = sketched(link.get("picture")) if link else uploaded(picture)
+            request = Request.check(self.models, image, model, LEAST)
             found = request.answer(self.models)
         except BigModelError as error:
-            return None, f'<p class="skipped" role="alert">{escape(str(error))}</p>'
-        address = data_uri(found.pixels)
+            return None, f'<p class="skipped" role="alert">{escape(str(error))}</p>', {"link": link} if link else {}
+        address, seen = data_uri(found.pixels), as_seen(self.models.get(request.model, TASK), found.pixels)
         kept = {"found": replace(found, pixels=None), "model": request.model, "address": address}
-        return kept, self.redraw(kept, threshold)
+        shown = {"link": link or {"picture": linkable(seen)}, "uploaded": not link}
+        return kept, self.redraw(kept, threshold), shown
+
+    def welcome(self, values):
+        """Return model, threshold and ``shown`` of what the page was opened with; the rest is left as it is."""
+        values = values if isinstance(values, dict) else {}
+        known = [entry.name for entry in self.models.of_task(TASK, wait=True)]
+        model = values.get("model") if values.get("model") in known else gr.skip()
+        try:
+            threshold = check_number("threshold", float(values["threshold"]), LEAST, 1 - LEAST)
+        except (InputError, KeyError, TypeError, ValueError):
+            threshold = gr.skip()
+        try:
+            picture = values.get("picture")
+            return model, threshold, {"link": {"picture": picture}} if sketched(picture) else gr.skip()
+        except InputError:
+            return model, threshold, gr.skip()
 
     def redraw(self, kept, threshold):
         """Return the answer as HTML for another threshold; the model is not asked again."""
@@ -78,6 +105,13 @@ class DetectEvents:
             yield overview(pictures, refused, self.models.get(model, TASK).labels)
         except BigModelError as error:
             raise told(error) from None
+
+
+def as_seen(detector, pixels):
+    """Return the part of what a model sees that is the picture (height, width, 3); the ground around it is not."""
+    seen, placement = detector.preparation.see(pixels, "pad")
+    left, top, right, bottom = placement.at
+    return seen.transpose(1, 2, 0)[top:bottom, left:right]
 
 
 def answer(found, labels, address, caution=None):

@@ -10,6 +10,7 @@ from bigmodel.object_detection.events import DetectEvents
 from bigmodel.object_detection.request import TASK, Request, names
 from bigmodel.ui.endpoints import validator
 from bigmodel.ui.pictures import limit_decoding, uploaded
+from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
 from bigmodel.ui.widgets import html_block, told
 
@@ -32,6 +33,7 @@ def build(models):
     limit_decoding()
     known = names(models)
     with gr.Blocks() as tab:
+        sharing = Sharing("detect")
         if not known:
             html_block(f'<p class="empty">{words("no_models")}</p>')
         with gr.Row(elem_classes="image-bench", elem_id="detect"):
@@ -40,7 +42,12 @@ def build(models):
             with gr.Column(min_width=280):
                 placeholder = f'<p class="placeholder">{words("detect_placeholder")}</p>'
                 form["answer"] = html_block(placeholder, elem_id="detect-answer", elem_classes="answers")
-        _listen(models, form)
+                form["shown"] = gr.JSON({}, visible=False)
+                with gr.Row(elem_classes="footnote"):
+                    html_block(f"<p>{words('detect_link')}</p>", elem_classes="facts")
+                    sharing.button()
+                sharing.panel()
+        _listen(models, form, sharing)
         _endpoint(models)
     return tab
 
@@ -67,14 +74,18 @@ def _inputs(models, known):
     return form
 
 
-def _listen(models, form):
+def _listen(models, form, sharing):
     events = DetectEvents(models)
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.pictures_at_once}
     raw = {**quiet, "preprocess": False}  # pictures are ours to open
-    fields, results = [form[name] for name in ("picture", "model", "threshold")], [form["kept"], form["answer"]]
-    form["model"].change(events.usual_threshold, form["model"], form["threshold"], **quiet)
-    pressed = [form["picture"].change, form["model"].change, form["detect"].click]
-    gr.on(pressed, events.detect, fields, results, trigger_mode="always_last", **raw)
+    fields = [form[name] for name in ("picture", "model", "threshold", "shown")]
+    results = [form[name] for name in ("kept", "answer", "shown")]
+    # a visitor's input, since a link fills these fields, too
+    form["model"].input(events.usual_threshold, form["model"], form["threshold"], **quiet)
+    pressed = [form["picture"].change, form["model"].input, form["detect"].click]
+    searched = gr.on(pressed, events.detect, fields, results, trigger_mode="always_last", **raw)
+    sharing.receive(events.welcome, fields[1:], "#detect-button")
+    sharing.listen({name: form[name] for name in ("model", "threshold")}, [searched], result=form["shown"])
     redrawn = [form["kept"], form["threshold"]]
     form["threshold"].change(events.redraw, redrawn, form["answer"], trigger_mode="always_last", **quiet)
     several = [form[name] for name in ("files", "model", "threshold")]

@@ -4,13 +4,18 @@ import importlib.metadata
 import platform
 import re
 from html import escape
+from pathlib import Path
+from urllib.parse import quote
 
 import gradio as gr
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import FileResponse
 
 from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.texts import words
 from bigmodel.ui.widgets import html_block, provider_name
 
+PICTURE = "samples.png"  # of a model folder; its card shows it
 PACKAGES = ("gradio", "onnxruntime-gpu", "onnxruntime", "tokenizers", "numpy")
 
 
@@ -37,13 +42,29 @@ def health(models):
     return {"status": status, "models": listed, "providers": providers, "versions": versions()}
 
 
-def read_card(folder):
-    """Return a folder's model card without its front matter, or ""."""
+def read_card(folder, name=""):
+    """Return a folder's model card without its front matter, its picture from ``routes``, or ""."""
     try:
         text = (folder / "README.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
+    text = text.replace(f"]({PICTURE})", f"](cards/{quote(name or folder.name, safe='')}/{PICTURE})")
     return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL).strip()
+
+
+def routes(models):
+    """Return the APIRouter of the pictures that cards show: of each model one, at a fixed name."""
+    router = APIRouter()
+
+    def picture(name: str):
+        entry = models.entries.get(name)
+        path = entry.path / PICTURE if entry and not entry.fault and isinstance(entry.path, Path) else None
+        if path is None or not path.is_file() or not path.resolve().is_relative_to(entry.path.resolve()):
+            raise HTTPException(404)
+        return FileResponse(path, media_type="image/png", headers={"X-Content-Type-Options": "nosniff"})
+
+    router.add_api_route(f"/cards/{{name}}/{PICTURE}", picture, methods=["GET", "HEAD"], include_in_schema=False)
+    return router
 
 
 def build(models):
@@ -57,7 +78,7 @@ def build(models):
         """Return the update of each entry's accordion and of the card in it."""
         updates = []
         for entry in models.entries.values():
-            card = "" if entry.fault or isinstance(entry.path, str) else read_card(entry.path)
+            card = "" if entry.fault or isinstance(entry.path, str) else read_card(entry.path, entry.name)
             updates += [{"label": entry.card.get("title", entry.name), "visible": bool(card)}, {"value": card}]
         return updates
 

@@ -77,7 +77,7 @@ def build_app(models_root=None):
         gr.on(None, settle, None, notice, **quiet)
     demo.models = models
     demo.routers = [module.routes(models) for module in tabs.values() if hasattr(module, "routes")]
-    demo.routers.append(metadata.routes())
+    demo.routers += [about.routes(models), metadata.routes()]
     # a direct POST would go around the queue and its limit
     demo.queue(max_size=LIMITS.queue_length, api_open=False)
     demo.operation = Operation(demo)

@@ -21,10 +21,12 @@ from bigmodel.ui.visitors import memory_of, served, uncounted
 ADDRESSES = (
     "queue/join", "cancel", "reset", "upload", "component_server", "stream/x", "run/predict", "call/v2/generate_text",
     "call/v2/translate", "call/v2/next_tokens", "call/v2/health", "call/generate_text", "call/translate_file",
+    "call/v2/generate_image",
 )
 NAMES = (
     "prompt", "text", "model", "source", "target", "k", "seed", "top_k", "top_p", "temperature", "max_new_tokens",
-    "kind", "form", "data", "fn_index", "session_hash", "event_id", "event_data", "trigger_id", "component_id",
+    "kind", "form", "num_images", "steps", "guidance", "variation_of",
+    "data", "fn_index", "session_hash", "event_id", "event_data", "trigger_id", "component_id",
     "fn_name", "__proto__",
 )
 TEXTS = (

@@ -35,6 +35,11 @@ MESSAGES = {
     "none is here": "（无）",
     "this host has no text model": "此处没有写作模型",
     "this host has no translator": "此处没有翻译模型",
+    "this host has no image generator": "此处没有绘图模型",
+    "is no PNG file": "不是 PNG 文件",
+    "is damaged": "已损坏",
+    "its {} has {} bytes; the limit is {}": "其中 {} 有 {} 字节；最多 {}",
+    "says nothing of how it was made; give one that was made here": "没有说明是如何生成的；请放入此处生成的图片",
     "the model knows none of its characters; it writes {}": "模型不认识其中任何字符；它会写 {}",
     "the model does not know {}": "模型不认识 {}",
     "characters only, without punctuation and blanks": "只能是文字，不含标点和空格",
@@ -80,18 +85,19 @@ def visitor_language(request=None):
     return "zh" if asked.lower().startswith("zh") else "en"
 
 
-def translated(message, language):
+def translated(message, language, labels=None):
     """Return an error's text in a language; what is not in MESSAGES stays as it is.
 
     Args:
         message: English, "field: what is wrong".
         language: "en" or "zh".
+        labels: field -> key of its label, where a tab calls a field other than FIELDS does.
     """
     if language == "en":
         return message
     field, colon, said = message.partition(": ")
     if colon and re.fullmatch(r"\w+", field):
-        return f"{CHINESE.get(FIELDS.get(field, field), field)}：{_chinese(said)}"
+        return f"{CHINESE.get({**FIELDS, **(labels or {})}.get(field, field), field)}：{_chinese(said)}"
     return _chinese(message)
 
 

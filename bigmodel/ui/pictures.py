@@ -30,18 +30,35 @@ def uploaded(value):
 
 
 def sketched(url):
-    """Return the encoded bytes of a sketch, which the page's pad sends as a data URL.
+    """Return the encoded bytes of a small picture: a sketch, which the page's pad sends as a data URL, or a link's.
 
     Raises:
         InputError: it is none, or larger than a pad can be.
     """
     head, _, data = str(url).partition(",")
-    if head != "data:image/png;base64" or len(data) > MAX_SKETCH:
+    if head not in ("data:image/png;base64", "data:image/webp;base64") or len(data) > MAX_SKETCH:
         raise InputError("sketch", "is missing; draw something")
     try:
         return base64.b64decode(data, validate=True)
     except ValueError as error:
         raise InputError("sketch", "is missing; draw something") from error
+
+
+def linkable(pixels):
+    """Return pixels (height, width[, 3]) uint8 as a data URL for a link: nothing is lost, and it is short."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=100)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def shared(shown):
+    """Return what a shared result is of, such as {"picture": data URL}; {} where it is of a file of the visitor's.
+
+    Args:
+        shown: the value of a tab's ``Sharing`` result, which comes back from the browser.
+    """
+    link = shown.get("link") if isinstance(shown, dict) and not shown.get("uploaded") else None
+    return link if isinstance(link, dict) else {}
 
 
 def picture_html(pixels, alt, *, pixelated=False):

@@ -15,8 +15,10 @@ DESKTOP, PHONE = (1440, 1000), (390, 844)
 STORY = "tab=text&model=stories&prompt=Once+upon+a+time+there+was+a+little&seed=3&max_new_tokens=120&run=1"
 POEM = "tab=text&model=poetry&kind=唐诗&form=五律&title=秋夜&seed=5&run=1"
 CAPTION = "tab=translate&text=Two+dogs+are+playing+in+the+snow.&source=en&target=de&run=1"
+DRAWING = "tab=generate&model=emoji&prompt=a+cat+face+left+of+a+pizza,+noto+style,+on+blue&seed=1&run=1"
 # name -> query for each language
 TABS = {"text": {"en": STORY, "zh-CN": POEM}, "translate": dict.fromkeys(("en", "zh-CN"), CAPTION)}
+TABS["generate"] = dict.fromkeys(("en", "zh-CN"), DRAWING)
 TABS["about"] = dict.fromkeys(("en", "zh-CN"), "tab=about")
 COLOURS = 96  # of a committed picture; the page has few
 
@@ -73,7 +75,7 @@ def _picture(browser, address, path, language, scheme, size, full_page=False):
     context = browser.new_context(locale=language, color_scheme=scheme, viewport=viewport)
     page = context.new_page()
     page.goto(address)
-    ready = ".passage[aria-busy='false'] .token, #other-ways li, #host .state.ready"
+    ready = ".passage[aria-busy='false'] .token, #other-ways li, #drawing [aria-busy='false'], #host .state.ready"
     page.locator(f":is({ready}):visible").first.wait_for(timeout=120_000)
     page.wait_for_timeout(2500)  # the bars under a text come last
     page.screenshot(path=path, full_page=full_page)

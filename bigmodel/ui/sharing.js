@@ -3,11 +3,12 @@
   const { word, escape } = window.bigmodel;
   const LINK_LIMIT = 2000; // longer addresses are cut by mail programs and refused by proxies
   const HISTORY_LIMIT = 50;
+  const HISTORY_CHARACTERS = 1e6; // the browser's storage has room for some megabytes, of all tabs together
   const SAVED = "bigmodel-saved"; // of sessionStorage: what ?saved=1 opens
 
-  // What a result was made of: the result knows it, or the fields say it.
+  // What a result was made of: the fields say it, and the result what it knows better.
   const inputsOf = (names, [result, ...values]) =>
-    (result && result.link) || Object.fromEntries(names.map((name, index) => [name, values[index]]));
+    ({ ...Object.fromEntries(names.map((name, index) => [name, values[index]])), ...(result && result.link) });
   const query = (tab, inputs) => {
     const given = Object.entries(inputs).filter(([, value]) => value !== null && value !== undefined && value !== "");
     return `?${new URLSearchParams([["tab", tab], ...given, ["run", "1"]])}`;
@@ -75,33 +76,48 @@
   const runIncoming = (tab, button) => {
     const given = new URLSearchParams(location.search);
     if (given.get("run") !== "1" || (given.get("tab") || "text") !== tab) return;
-    setTimeout(() => document.querySelector(button).click(), 300);
+    const press = (tries) => {
+      const found = document.querySelector(button); // a tab within another comes later
+      if (found) found.click();
+      else if (tries) setTimeout(press, 200, tries - 1);
+    };
+    setTimeout(press, 300, 50);
   };
 
-  // entries: [{tab, inputs}], the latest first. A text that is being typed replaces its beginning.
+  // Small pictures of a result that has some.
+  const picturesOf = ([result]) =>
+    ((result && result.pictures) || []).slice(0, 4).map(({ src }) => src).filter((src) => src.length < 20000);
+
+  // entries: [{tab, inputs, pictures}], the latest first. A text that is being typed replaces its beginning.
   const remember = (tab, names, [entries, ...values]) => {
+    if (values[0] && !values[0].link) return [entries, entries]; // nothing was made
     const inputs = inputsOf(names, values);
     const texts = (entry) => JSON.stringify(entry.inputs);
     const [last, ...earlier] = entries || [];
+    const goesOn = (value, before) =>
+      value === before || (typeof value === "string" && before !== undefined && value.startsWith(before || ""));
     const same = ({ inputs: before }) =>
-      Object.keys(inputs).every((name) =>
-        typeof inputs[name] === "string" ? inputs[name].startsWith(before[name] || "") : inputs[name] === before[name],
-      );
+      Object.keys({ ...before, ...inputs }).every((name) => goesOn(inputs[name], before[name]));
     const kept = last && same(last) ? earlier : entries || [];
     const others = kept.filter((entry) => texts(entry) !== JSON.stringify(inputs));
-    const all = [{ tab, inputs }, ...others].slice(0, HISTORY_LIMIT);
+    const all = [{ tab, inputs, pictures: picturesOf(values) }, ...others].slice(0, HISTORY_LIMIT);
+    while (all.length > 1 && JSON.stringify(all).length > HISTORY_CHARACTERS) all.pop();
     return [all, all];
   };
   const history = (entries) => {
     if (!entries || !entries.length) return `<p class="empty">${escape(word("history_empty"))}</p>`;
-    const items = entries.map(({ tab, inputs }, index) => {
+    const items = entries.map(({ tab, inputs, pictures = [] }, index) => {
       const { seed } = inputs;
-      const words = Object.values(inputs).filter((value) => typeof value === "string" && value.length > 1);
+      const texts = Object.values(inputs).filter((value) => typeof value === "string" && value.length > 1);
+      const drawn = texts.filter((text) => text.startsWith("data:image/"));
+      const words = texts.filter((text) => !drawn.includes(text));
       const label = Array.from(inputs.text || inputs.prompt || words.join(" · ") || "…").slice(0, 90).join("");
       const own = query(tab, inputs);
       const href = own.length > LINK_LIMIT ? query(tab, { saved: 1 }) : own;
       const note = seed === undefined ? "" : ` <small>${escape(word("seed_is"))} ${escape(seed)}</small>`;
-      return `<li><a href="${escape(href)}" data-index="${index}">${escape(label)}</a>${note}</li>`;
+      const images = [...pictures, ...drawn].map((src) => `<img class="pixelated" src="${escape(src)}" alt="">`).join("");
+      const shown = images ? `<span class="pictures">${images}</span>` : "";
+      return `<li>${shown}<a href="${escape(href)}" data-index="${index}">${escape(label)}</a>${note}</li>`;
     });
     return `<ol>${items.join("")}</ol>`;
   };

@@ -57,7 +57,8 @@ class Sharing:
             event.then(None, [self.entries, *inputs], seen, js=self._call("remember", f"{names}, values"), **quiet)
         self.open.click(None, None, None, js=self._call("openSaved"), **quiet)
         self.clear.click(None, None, seen, js="() => [[], []]", **quiet)
-        gr.on(None, None, self.entries, self.list, js="(entries) => entries", **quiet)
+        # wrapped: Gradio takes an array for the values of several outputs
+        gr.on(None, None, self.entries, self.list, js="(entries) => [entries]", **quiet)
 
     def receive(self, fill, outputs, button=None):
         """Fill the tab with what the page was opened with, and run it where the link says so.

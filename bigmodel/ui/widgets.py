@@ -21,9 +21,12 @@ def no_models_block(visible):
     return html_block(f'<p class="empty">{words("no_models")}</p>', visible=visible)
 
 
-def told(error):
-    """Return a user's error as Gradio shows it: in the visitor's language, escaped, without a traceback."""
-    return gr.Error(escape(translated(str(error), visitor_language()), quote=False), print_exception=False)
+def told(error, labels=None):
+    """Return a user's error as Gradio shows it: in the visitor's language, escaped, without a traceback.
+
+    ``labels``: see language.translated.
+    """
+    return gr.Error(escape(translated(str(error), visitor_language(), labels), quote=False), print_exception=False)
 
 
 def provider_name(provider):

@@ -4,10 +4,14 @@ import os
 import re
 import shutil
 import time
+from contextlib import closing
 
 import pytest
 
 URL = re.compile(r"^(http://(127\.0\.0\.1|localhost)[:/]|data:|blob:)")
+# where a page is left, Gradio cuts its connections and complains of each
+LEFT = "addEventListener('beforeunload', () => { console.error = console.warn = () => {} })"
+PATIENCE_MS = 60_000  # of every wait in a browser: it costs nothing where the machine is quiet
 
 
 def pytest_collection_modifyitems(items):
@@ -19,11 +23,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def models_root(
-    tmp_path_factory, tiny_poetry, tiny_stories, quantized_folder, tiny_photos, tiny_fashion, tiny_detector
+    tmp_path_factory, tiny_poetry, tiny_stories, quantized_folder, tiny_photos, tiny_fashion, tiny_detector, tiny_emoji
 ):
     """A folder of "tiny-poetry" and "tiny-stories", whose texts never end early, of "altered", a spoilt copy, and of
     "tiny", a translator of English and German, of "tiny-photos" and "tiny-fashion",
-    classifiers, and of "tiny-detector"."""
+    classifiers, of "tiny-detector", and of "tiny-emoji", an image generator."""
     from bigmodel.config import read_json, write_json
     from bigmodel.runtime.artifacts import write_manifest
 
@@ -39,7 +43,7 @@ def models_root(
             f"---\nlicense: mit\n---\n# {name}\n\nBits per byte: 1.25\n", encoding="utf-8"
         )
         write_manifest(folder)
-    for source in (quantized_folder, tiny_photos, tiny_fashion, tiny_detector):
+    for source in (quantized_folder, tiny_photos, tiny_fashion, tiny_detector, tiny_emoji):
         shutil.copytree(source, root / source.name)
     with (root / "altered/tokenizer.json").open("a") as file:
         file.write(" ")
@@ -48,19 +52,34 @@ def models_root(
 
 @pytest.fixture(scope="session")
 def page(models_root):
-    """A served page, its models open and slowed to at most 100 tokens a second, so that a test can watch them."""
+    """A served page, its models open and slowed to at most 100 tokens and 10 steps a second, so that a test can watch
+    them; its ``pace`` is the seconds of a token; an image generator's ``running`` counts what it draws."""
     from bigmodel.runtime.decoding import Decoder
+    from bigmodel.text_to_image.runtime import ImageGenerator
     from bigmodel.ui.app import build_app, launch
 
-    at_full_speed = Decoder.step
+    at_full_speed, drawn_at_full_speed = Decoder.step, ImageGenerator.stream
 
     def slowed(self, slots, tokens):
-        time.sleep(0.01)
+        time.sleep(demo.pace)
         return at_full_speed(self, slots, tokens)
+
+    def drawn_slowly(self, *arguments, **settings):
+        self.running += 1
+        try:
+            with closing(drawn_at_full_speed(self, *arguments, **settings)) as stream:
+                for progress in stream:
+                    time.sleep(0.1)
+                    yield progress
+        finally:
+            self.running -= 1
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Decoder, "step", slowed)
+        patch.setattr(ImageGenerator, "stream", drawn_slowly)
+        patch.setattr(ImageGenerator, "running", 0, raising=False)
         demo = build_app(models_root)
+        demo.pace = 0.01
         launch(demo, prevent_thread_lock=True, quiet=True)
         demo.models.wait()
         yield demo
@@ -76,6 +95,7 @@ def browser():
             pytest.fail("chromium is missing")
         pytest.skip("chromium is missing")
     sync_api = pytest.importorskip("playwright.sync_api")
+    sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
@@ -94,6 +114,7 @@ def open_page(page, browser):
     def open_(path="", **options):
         context = browser.new_context(**{"locale": "en-US", **options})
         contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
         tab = context.new_page()
 
         def route(route):
@@ -102,17 +123,18 @@ def open_page(page, browser):
             faults.append(f"asked for {route.request.url}")
             return route.abort()
 
+        context.add_init_script(LEFT)
         context.route("**/*", route)
         tab.on("console", lambda m: faults.append(f"console: {m.text}") if told(m) else None)
         tab.on("pageerror", lambda error: faults.append(f"script: {error}"))
         tab.goto(page.local_url + path)
         if "tab=translate" in path:
-            tab.locator("#source-text textarea").wait_for(timeout=30_000)
+            tab.locator("#source-text textarea").wait_for()
         elif "tab=" in path:
-            tab.locator(".segmented label.selected:visible").wait_for(timeout=30_000)
+            tab.locator(".segmented label.selected:visible").wait_for()
         else:
-            tab.locator(".segmented label.selected").wait_for(timeout=30_000)
-            tab.locator("#alternatives button").nth(9).wait_for(timeout=30_000)  # the page has settled
+            tab.locator(".segmented label.selected").wait_for()
+            tab.locator("#alternatives button").nth(9).wait_for()  # the page has settled
         return tab
 
     yield open_

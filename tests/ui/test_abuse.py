@@ -22,7 +22,9 @@ def client(page):
         yield client
 
 
-@pytest.mark.parametrize("name", ["generate_text", "translate", "next_tokens", "health", "translate_file"])
+@pytest.mark.parametrize(
+    "name", ["generate_text", "translate", "next_tokens", "health", "translate_file", "generate_image"]
+)
 @pytest.mark.parametrize("route", ["run", "api"])
 def test_around_the_queue(client, route, name):
     assert client.post(f"gradio_api/{route}/{name}", json={"data": ["a"] * 12}).status_code == 404
@@ -125,10 +127,10 @@ def test_script_is_text_everywhere(open_page, page):
     tab = open_page("?tab=text&model=tiny-poetry&title=" + "%3Cscript%3Ewindow.hacked=1%3C/script%3E")
     tab.locator("#prompt textarea").fill(SCRIPT)
     tab.get_by_role("button", name="Write").click()
-    tab.locator("#facts b").first.wait_for(timeout=30_000)
+    tab.locator("#facts b").first.wait_for()
     assert "window.hacked" in tab.locator("#passage").inner_text()
     tab.goto(f"{page.local_url}?tab=translate&text=%3Cimg src=x onerror=window.hacked=1%3E dogs play in the snow.")
-    tab.locator("#translate-facts b").first.wait_for(timeout=30_000)
+    tab.locator("#translate-facts b").first.wait_for()
     tab.wait_for_timeout(500)
     assert tab.evaluate("window.hacked") is None
     assert tab.locator("#passage script, #passage img, #other-ways img, #attention img").count() == 0

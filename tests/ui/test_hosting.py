@@ -142,8 +142,8 @@ def test_behind_nginx_under_a_sub_path(behind_nginx, browser):
     )
     tab.on("response", lambda r: strayed.append(f"{r.status} {r.url}") if r.status >= 400 else None)
     tab.goto(f"{behind_nginx}?prompt=Once&seed=1")
-    expect(tab.locator("#prompt textarea")).to_have_value("Once", timeout=30_000)
+    expect(tab.locator("#prompt textarea")).to_have_value("Once")
     tab.get_by_role("button", name="Write").click()
-    tab.locator(".passage .token").nth(3).wait_for(timeout=30_000)
+    tab.locator(".passage .token").nth(3).wait_for()
     context.close()
     assert strayed == []

@@ -16,12 +16,13 @@ PROGRAMS = {
     "text_generation/runtime.py",
     "text_generation/generate.py",
     "translation/runtime.py",
+    "text_to_image/runtime.py",
 }
 
 
 def messages():
     """(file, message with {} for its values) of every InputError that a field of the page can raise."""
-    for folder in ("ui", "text_generation", "translation"):
+    for folder in ("ui", "text_generation", "translation", "text_to_image"):
         for path in sorted((PACKAGE / folder).glob("*.py")):
             name = path.relative_to(PACKAGE).as_posix()
             if name in PROGRAMS:

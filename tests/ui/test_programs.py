@@ -73,7 +73,8 @@ def test_what_is_no_request(page):
         assert answer.status_code == 400 and answer.json()["error"]["message"].startswith("body: ")
 
 
-def test_a_full_house_is_told_and_empties(client, page):
+def test_a_full_house_is_told_and_empties(client, page, monkeypatch):
+    monkeypatch.setattr(page, "pace", 0.1)  # none has ended before the last has come
     batch = page.models.get("tiny-stories", "text_generation").batch
     asked = {"model": "tiny-stories", "prompt": "Once", "max_tokens": 1024, "stream": True}
     streams = [client.completions.create(**asked) for _ in range(LIMITS.texts_at_once)]
@@ -86,6 +87,7 @@ def test_a_full_house_is_told_and_empties(client, page):
             break
         run_apart(asyncio.sleep(0.1))
     assert batch.active == 0
+    monkeypatch.undo()
     assert client.completions.create(**{**asked, "max_tokens": 2, "stream": False}).choices[0].text
 
 

@@ -3,21 +3,23 @@
 import json
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
 
 
 def done(tab):
-    tab.locator('.passage[aria-busy="false"] .token').first.wait_for(timeout=60_000)
-    expect(tab.get_by_role("button", name="Again")).to_be_enabled(timeout=60_000)
+    tab.locator('.passage[aria-busy="false"] .token').first.wait_for()
+    expect(tab.get_by_role("button", name="Again")).to_be_enabled()
     return tab.locator(".passage .body").text_content()
 
 
 def copied(tab):
     tab.locator(".copy-link:visible").click()
-    expect(tab.locator(".said [role=status]:visible")).to_contain_text("Copied", timeout=10_000)
+    expect(tab.locator(".said [role=status]:visible")).to_contain_text("Copied")
     return tab.evaluate("navigator.clipboard.readText()")
 
 
@@ -48,7 +50,7 @@ def test_a_text_that_goes_on_from_a_token_is_shared_too(open_page, page):
     tab.locator("#alternatives h3", has_text="Instead of").wait_for()
     tab.evaluate("document.querySelector('.passage').setAttribute('data-old', '')")
     tab.locator("#alternatives button").nth(3).click()
-    tab.locator('.passage:not([data-old])[aria-busy="false"]').wait_for(timeout=60_000)
+    tab.locator('.passage:not([data-old])[aria-busy="false"]').wait_for()
     text = done(tab)
     assert text != first
     assert done(open_page(copied(tab).removeprefix(page.local_url))) == text
@@ -65,8 +67,8 @@ def test_a_poem_and_its_form(open_page, page):
 def test_a_link_gives_the_same_translation(open_page, page):
     def translated(tab):
         field = tab.locator("#translation textarea")
-        expect(field).not_to_have_value(re.compile("^…?$"), timeout=30_000)
-        tab.locator("#other-ways li").first.wait_for(timeout=20_000)
+        expect(field).not_to_have_value(re.compile("^…?$"))
+        tab.locator("#other-ways li").first.wait_for()
         return field.input_value()
 
     tab = open_page("?tab=translate", **CLIPBOARD)
@@ -110,18 +112,95 @@ def test_the_history_of_a_visit(open_page, size):
     text = done(tab)
     tab.get_by_role("button", name="This visit").click()
     entry = tab.locator(".history li a")
-    expect(entry).to_have_count(1, timeout=10_000)
+    expect(entry).to_have_count(1)
     assert entry.inner_text().strip() == prompt[:90].strip()
     tab.reload()
     tab.get_by_role("button", name="This visit").click()
-    expect(entry).to_have_count(1, timeout=30_000)
+    expect(entry).to_have_count(1)
     entry.click()
     tab.wait_for_url("**run=1**")
     assert done(tab) == text
     tab.get_by_role("button", name="This visit").click()
     tab.get_by_role("button", name="Clear").click()
-    expect(entry).to_have_count(0, timeout=10_000)
+    expect(entry).to_have_count(0)
     tab.reload()
     tab.get_by_role("button", name="This visit").click()
-    tab.get_by_text("What you make is listed here").wait_for(timeout=20_000)
+    tab.get_by_text("What you make is listed here").wait_for()
     assert entry.count() == 0
+
+
+def pictured(tab, part, path):
+    """Give a part of the Image tab a picture, and wait for its answer."""
+    tab.locator(f"#{part}-picture input[type=file]").first.set_input_files(path)
+    tab.locator(f"#{part}-answer .answer").wait_for(timeout=60_000)
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """Function of a size: path of a picture of noise, with light edges."""
+
+    def make(width, height):
+        pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3)).astype(np.uint8)
+        pixels[[0, -1]] = pixels[:, [0, -1]] = 250
+        Image.fromarray(pixels).save(tmp_path / "noise.png")
+        return tmp_path / "noise.png"
+
+    return make
+
+
+def test_a_link_gives_the_same_labels(open_page, page, noise):
+    def labels(tab):
+        tab.locator("#classify-answer .answer").wait_for(timeout=60_000)
+        return tab.locator("#classify-answer .answer ol").inner_text()
+
+    tab = open_page("?tab=classify", **CLIPBOARD)
+    pictured(tab, "classify", noise(60, 40))  # tiny-fashion inverts it
+    before = labels(tab)
+    link = copied(tab)
+    assert "model=tiny-fashion" in link and "fit=crop" in link and "picture=data%3Aimage" in link and len(link) < 2000
+    other = open_page(link.removeprefix(page.local_url), **CLIPBOARD)
+    assert labels(other) == before
+    seen = other.locator("#classify-answer img").first.get_attribute("src")
+    assert seen == tab.locator("#classify-answer img").first.get_attribute("src")
+    other.get_by_text("Tiny-Photos").click()  # the picture that the link holds, by another model
+    expect(other.locator("#classify-answer img").first).not_to_have_attribute("src", seen, timeout=30_000)
+
+    other.get_by_text("Tiny-Fashion").click()
+    other.get_by_role("button", name="Sketch a piece of clothes").click()
+    other.get_by_role("button", name="ankle boot").click()
+    expect(other.locator("#classify-answer img").first).not_to_have_attribute("src", seen, timeout=30_000)
+    link = copied(other)
+    assert "drawing=ankle+boot" in link and "picture" not in link
+    assert labels(open_page(link.removeprefix(page.local_url))) == labels(other)
+    other.get_by_role("button", name="This visit").click()
+    expect(other.locator(".history li a:visible").first).to_have_text("tiny-fashion · crop · ankle boot")
+
+
+def test_a_link_that_holds_nothing_sound_leaves_the_page_as_it_is(open_page):
+    wrong = "fit=squash&drawing=elephant&picture=data:image/png;base64,%25"
+    tab = open_page(f"?tab=classify&model=tiny-photos&{wrong}&run=1")
+    expect(tab.locator(".segmented label.selected:visible")).to_have_text("Tiny-Photos", timeout=20_000)
+    tab.wait_for_timeout(1500)
+    expect(tab.get_by_text("What the model takes the picture for")).to_be_visible()
+    assert tab.locator("#classify-answer .answer").count() == 0
+
+
+def test_what_was_detected_is_saved_and_opened(open_page, noise, tmp_path):
+    tab = open_page("?tab=detect&threshold=0.2", **CLIPBOARD)
+    assert tab.locator("#threshold input[type=number]").input_value() == "0.2"
+    assert "threshold=0.2" in copied(tab)  # without a picture all of it fits
+    pictured(tab, "detect", noise(96, 60))
+    count, scores = tab.locator("#detect-answer svg.boxes rect").count(), tab.locator("#detect-answer title")
+    before = scores.all_text_contents()
+    with tab.expect_download() as download:
+        tab.locator(".copy-link:visible").click()
+    saved = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert saved["tab"] == "detect" and saved["inputs"]["model"] == "tiny-detector"
+    download.value.save_as(tmp_path / "saved.json")
+    other = open_page("?tab=detect")
+    other.get_by_role("button", name="This visit").click()
+    with other.expect_file_chooser() as chooser:
+        other.get_by_role("button", name="Open a saved result").click()
+    chooser.value.set_files(tmp_path / "saved.json")
+    other.locator("#detect-answer .answer").wait_for(timeout=60_000)
+    assert count > 0 and other.locator("#detect-answer title").all_text_contents() == before

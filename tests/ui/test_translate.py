@@ -110,7 +110,7 @@ def test_an_unknown_column_is_named(client, tmp_path):
 
 
 def translated(tab):
-    expect(tab.locator("#translation textarea")).not_to_have_value(re.compile("^…?$"), timeout=30_000)
+    expect(tab.locator("#translation textarea")).not_to_have_value(re.compile("^…?$"))
     return tab.locator("#translation textarea").input_value()
 
 
@@ -118,9 +118,9 @@ def test_typing_translates_after_a_pause(open_page):
     tab = open_page("?tab=translate")
     tab.locator("#source-text textarea").press_sequentially(ENGLISH, delay=5)
     assert translated(tab)
-    expect(tab.locator("#translate-facts")).to_contain_text("detected: English · 1/1 sentences", timeout=20_000)
-    tab.locator("#attention thead th").nth(5).wait_for(timeout=20_000)
-    tab.locator("#other-ways li").nth(2).wait_for(timeout=20_000)
+    expect(tab.locator("#translate-facts")).to_contain_text("detected: English · 1/1 sentences")
+    tab.locator("#attention thead th").nth(5).wait_for()
+    tab.locator("#other-ways li").nth(2).wait_for()
     rows, columns = tab.locator("#attention tbody tr"), tab.locator("#attention thead th")
     assert rows.count() > 2 and columns.count() > 4
     assert tab.locator("#attention tbody tr").first.locator("td").count() == columns.count()
@@ -135,7 +135,7 @@ def test_control_enter_and_swap(open_page):
     text.press("Control+Enter")
     before = translated(tab)
     tab.locator("#swap").click()
-    expect(text).to_have_value(before, timeout=20_000)
+    expect(text).to_have_value(before)
     assert (
         tab.get_by_label("From", exact=True).input_value() == "Deutsch"
         and tab.get_by_label("To", exact=True).input_value() == "English"
@@ -145,7 +145,7 @@ def test_control_enter_and_swap(open_page):
 def test_what_cannot_be_translated_is_said_in_place(open_page):
     tab = open_page("?tab=translate")
     tab.locator("#source-text textarea").fill("Это очень красивый дом.")
-    expect(tab.locator("#translate-facts")).to_contain_text("source: this language was not recognised", timeout=20_000)
+    expect(tab.locator("#translate-facts")).to_contain_text("source: this language was not recognised")
 
 
 def test_a_file_by_the_page(open_page, tmp_path):
@@ -153,9 +153,9 @@ def test_a_file_by_the_page(open_page, tmp_path):
     tab = open_page("?tab=translate")
     tab.get_by_role("button", name="Translate a file").click()
     tab.locator("#file-panel input[type=file]").first.set_input_files(tmp_path / "dogs.txt")
-    tab.get_by_text("dogs.txt").first.wait_for(timeout=20_000)
+    tab.get_by_text("dogs.txt").first.wait_for()
     tab.get_by_role("button", name="Translate file").click()
-    tab.get_by_text(re.compile(r"dogs\.de.*txt")).first.wait_for(timeout=30_000)
+    tab.get_by_text(re.compile(r"dogs\.de.*txt")).first.wait_for()
 
 
 @pytest.mark.parametrize("width", [390, 1440])
