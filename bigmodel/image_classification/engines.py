@@ -3,36 +3,16 @@
 What differs is ``ImageClassifier.model``; preparation, temperature and thresholds are the same.
 """
 
-from pathlib import Path
-
 import torch
 
-from bigmodel.errors import ModelFolderError
 from bigmodel.image_classification.model import load_model
 from bigmodel.image_classification.runtime import ImageClassifier
-from bigmodel.runtime.artifacts import MANIFEST, ModelFolder
-
-ENGINES = ("torch", "onnx")
+from bigmodel.runtime import engines
 
 
 def open_engine(name, folder):
-    """Open a model folder by one of ENGINES; torch needs no ONNX file.
-
-    Returns:
-        the ImageClassifier, and its name for the figures: "torch", "onnx-cpu", "onnx-cuda" …
-
-    Raises:
-        ModelFolderError, ConfigError: the folder is not what the engine needs.
-    """
-    folder = Path(folder)
-    if name == "torch":
-        return ImageClassifier(ModelFolder.unchecked(folder), torch_model(load_model(folder)), provider=name), name
-    if not (folder / MANIFEST).exists():
-        raise ModelFolderError(
-            f"{folder} has no ONNX files; export it first: python -m bigmodel export image_classification"
-        )
-    classifier = ImageClassifier.from_pretrained(folder)
-    return classifier, f"onnx-{classifier.provider}"
+    """Open a model folder as a ImageClassifier by one of runtime.engines.ENGINES."""
+    return engines.open_engine(name, folder, ImageClassifier, lambda opened: torch_model(load_model(opened.path)))
 
 
 def torch_model(model):

@@ -16,7 +16,8 @@ from bigmodel.errors import ConfigError, DataError
 from bigmodel.evaluation.results import entry, merge, shown_path
 from bigmodel.image_classification import calibration
 from bigmodel.image_classification.config import PRESETS
-from bigmodel.image_classification.engines import ENGINES, open_engine
+from bigmodel.image_classification.engines import open_engine
+from bigmodel.runtime.engines import ENGINES
 from bigmodel.training.pictures import decode, read_labelled, read_parquet
 
 # pictures of other things, each with what reads it

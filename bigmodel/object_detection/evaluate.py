@@ -16,9 +16,10 @@ from bigmodel.errors import ConfigError, DataError
 from bigmodel.evaluation.results import entry, merge, shown_path
 from bigmodel.object_detection.config import BLOOD_CELLS, PRESETS
 from bigmodel.object_detection.data import read_boxes, scenes
-from bigmodel.object_detection.engines import ENGINES, open_engine
+from bigmodel.object_detection.engines import open_engine
 from bigmodel.object_detection.metrics import average_precision, hits
 from bigmodel.object_detection.scenes import read_cutouts
+from bigmodel.runtime.engines import ENGINES
 
 SEED = 20_000  # of test scenes; validation has another
 SCENES = 500

@@ -3,34 +3,16 @@
 What differs is ``ImageGenerator.model``; words, noise and steps are the same.
 """
 
-from pathlib import Path
-
 import torch
 
-from bigmodel.errors import ModelFolderError
-from bigmodel.runtime.artifacts import MANIFEST, ModelFolder
+from bigmodel.runtime import engines
 from bigmodel.text_to_image.model import load_model
 from bigmodel.text_to_image.runtime import ImageGenerator
 
-ENGINES = ("torch", "onnx")
-
 
 def open_engine(name, folder):
-    """Open a model folder by one of ENGINES; torch needs no ONNX file.
-
-    Returns:
-        the ImageGenerator, and its name for the figures: "torch", "onnx-cpu", "onnx-cuda" …
-
-    Raises:
-        ModelFolderError, ConfigError: the folder is not what the engine needs.
-    """
-    folder = Path(folder)
-    if name == "torch":
-        return ImageGenerator(ModelFolder.unchecked(folder), TorchModel(load_model(folder)), provider=name), name
-    if not (folder / MANIFEST).exists():
-        raise ModelFolderError(f"{folder} has no ONNX files; export it first: python -m bigmodel export text_to_image")
-    generator = ImageGenerator.from_pretrained(folder)
-    return generator, f"onnx-{generator.provider}"
+    """Open a model folder as a ImageGenerator by one of runtime.engines.ENGINES."""
+    return engines.open_engine(name, folder, ImageGenerator, lambda opened: TorchModel(load_model(opened.path)))
 
 
 class TorchModel:

@@ -34,9 +34,10 @@ from bigmodel.config import read_json
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.evaluation.notes import engine_order
 from bigmodel.evaluation.results import entry, merge, read_metrics, renew_checksum, shown_path
+from bigmodel.runtime.engines import ENGINES
 from bigmodel.text_to_image.config import PRESETS
 from bigmodel.text_to_image.data import Composer, read_pictures
-from bigmodel.text_to_image.engines import ENGINES, open_engine
+from bigmodel.text_to_image.engines import open_engine
 from bigmodel.text_to_image.judges import Judges, numbers, placed, stacked
 from bigmodel.text_to_image.metrics import comes_first, frechet_distance, nearest
 
@@ -249,6 +250,7 @@ def look(judges, images, pictures, pool, threshold, rng):
     if all(picture.subject.name in judges.names for picture in pictures):
         found["thing_right"] = np.array([n == p.subject.name for n, p in zip(names, pictures, strict=True)])
         found["thing_and_style_right"] = found["thing_right"] & found["style_right"]
+    found["copies"] = nearest(images, judges.images) <= threshold
     captions = [picture.caption for picture in pictures]
     texts = list(dict.fromkeys([*captions, *pool]))
     own, others = numbers(captions, texts), np.unique(numbers(pool, texts))
@@ -256,7 +258,6 @@ def look(judges, images, pictures, pool, threshold, rng):
     if all(picture.subject.tone for picture in pictures):
         tones = judges.tone_of(images, pictures)
         found["tone_right"] = np.array([t == p.subject.tone for t, p in zip(tones, pictures, strict=True)])
-    found["copies"] = nearest(images, judges.images) <= threshold
     return found
 
 

@@ -3,38 +3,22 @@
 What differs is ``Translator.model``; sentences, marks, limits and beam search are the same.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from bigmodel.errors import ModelFolderError
 from bigmodel.nn.cache import KVCache
 from bigmodel.nn.checkpoint import from_pretrained
-from bigmodel.runtime.artifacts import MANIFEST, ModelFolder
+from bigmodel.runtime import engines
 from bigmodel.translation.runtime import Translator
-
-ENGINES = ("torch", "onnx")
 
 
 def open_engine(name, folder):
-    """Open a model folder by one of ENGINES; torch needs no ONNX file.
+    """Open a model folder as a Translator by one of runtime.engines.ENGINES."""
+    return engines.open_engine(name, folder, Translator, _torch_model)
 
-    Returns:
-        the Translator, and its name for the figures: "torch", "onnx-cpu", "onnx-cuda" …
 
-    Raises:
-        ModelFolderError, ConfigError: the folder is not what the engine needs.
-    """
-    folder = Path(folder)
-    if name == "torch":
-        opened = ModelFolder.unchecked(folder)
-        model = TorchEncoderDecoder(from_pretrained(folder), opened.config["eos_token_id"])
-        return Translator(opened, model, provider=name), name
-    if not (folder / MANIFEST).exists():
-        raise ModelFolderError(f"{folder} has no ONNX files; export it first: python -m bigmodel export translation")
-    translator = Translator.from_pretrained(folder)
-    return translator, f"onnx-{translator.provider}"
+def _torch_model(opened):
+    return TorchEncoderDecoder(from_pretrained(opened.path), opened.config["eos_token_id"])
 
 
 class TorchEncoderDecoder:

@@ -18,9 +18,10 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.evaluation.results import entry, merge, shown_path
+from bigmodel.runtime.engines import ENGINES
 from bigmodel.training.sources import FORMATS, read_rows
 from bigmodel.translation.data import COLUMNS
-from bigmodel.translation.engines import ENGINES, open_engine
+from bigmodel.translation.engines import open_engine
 
 # file -> languages of its columns; newstest2017 and flores101 are unlike anything that the models have read
 TEST_FILES = {
