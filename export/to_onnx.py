@@ -32,7 +32,7 @@ from export.quantize import DEFAULT_RECIPE, RECIPES
 ARTIFACTS = Path(__file__).parent / "artifacts"
 COPIED = (
     *("tokenizer.json", "tokenizer_config.json", "generation_config.json", "preprocessor_config.json"),
-    *("emoji.json", "metrics.json", "README.md", "samples.png"),
+    *("emoji.json", "metrics.json", "README.md", "README.zh.md", "samples.png"),
 )
 
 

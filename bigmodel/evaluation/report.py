@@ -1,5 +1,7 @@
 """``python -m bigmodel report --model <folder>``: config.json + metrics.json -> README.md, the model card.
 
+README.zh.md is the same card in Chinese, which the page shows to those who read that.
+
 No figure is typed here: every one comes from metrics.json, config.json or a file's size. What a task says of its models
 stands in ``cards``.
 """
@@ -17,9 +19,10 @@ from bigmodel.evaluation.cards import (
     text_to_image,
     translation,
 )
+from bigmodel.evaluation.chinese import translated
 from bigmodel.evaluation.results import read_metrics, renew_checksum, write_metrics
 
-CARD = "README.md"
+CARD, CHINESE_CARD = "README.md", "README.zh.md"
 TASKS = {
     "text_generation": text_generation,
     "translation": translation,
@@ -38,12 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 
 def run(arguments):
-    """Write the card and return 0."""
+    """Write the card in both languages and return 0."""
     if arguments.license:
         write_metrics(arguments.model, {**read_metrics(arguments.model), "license": arguments.license})
-    (arguments.model / CARD).write_text(render(arguments.model), encoding="utf-8")
-    renew_checksum(arguments.model, CARD)
-    print(f"wrote {arguments.model / CARD}")
+    card = render(arguments.model)
+    for name, text in ((CARD, card), (CHINESE_CARD, translated(card))):
+        (arguments.model / name).write_text(text, encoding="utf-8")
+        renew_checksum(arguments.model, name)
+        print(f"wrote {arguments.model / name}")
     return 0
 
 

@@ -5,11 +5,12 @@ deleted there.
 """
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
 
-from huggingface_hub import CommitOperationDelete, SpaceStage
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, SpaceStage
 
 from bigmodel.errors import HubError
 from bigmodel.hub.account import additions, check_repository, connect, megabytes, told
@@ -18,6 +19,8 @@ REPOSITORY = Path(__file__).parents[2]
 # of the Hub's own making in a new Space
 INITIAL = {".gitattributes", "README.md"}
 OURS = "bigmodel/ui/app.py"
+REQUIREMENTS = "requirements.txt"
+ZERO_GPU_TORCH = "2.11.0"  # the newest that ZeroGPU takes; it brings CUDA 13, too
 POLL_S = 5.0
 STARTING = {SpaceStage.BUILDING, SpaceStage.RUNNING_BUILDING, SpaceStage.APP_STARTING, SpaceStage.RUNNING_APP_STARTING}
 
@@ -60,12 +63,13 @@ def run(arguments):
     with told(space):
         for key, value in secrets.items():
             api.add_space_secret(space, key, value)
-        if arguments.hardware:
-            api.request_space_hardware(space, arguments.hardware)
-        gone = [CommitOperationDelete(path_in_repo=name) for name in sorted(there - INITIAL - set(names))]
-        commit = api.create_commit(
-            space, [*additions(REPOSITORY, names), *gone], commit_message="Deploy BigModel", repo_type="space"
-        )
+        asked = arguments.hardware
+        runtime = api.request_space_hardware(space, asked) if asked else api.get_space_runtime(space)
+        changes = additions(REPOSITORY, names)
+        if str(runtime.requested_hardware).startswith("zero-"):
+            changes = [zero_gpu_requirements(REPOSITORY) if c.path_in_repo == REQUIREMENTS else c for c in changes]
+        changes += [CommitOperationDelete(path_in_repo=name) for name in sorted(there - INITIAL - set(names))]
+        commit = api.create_commit(space, changes, commit_message="Deploy BigModel", repo_type="space")
     print(url)
     if arguments.minutes:
         wait_until_running(api, space, commit.oid, arguments.minutes * 60)
@@ -83,6 +87,13 @@ def space_files(repository):
     if listed.returncode:
         raise HubError(f"{repository.name} is no git repository, which says what belongs to the Space")
     return sorted(name for name in listed.stdout.split("\0") if name and (repository / name).is_file())
+
+
+def zero_gpu_requirements(repository):
+    """Return the commit's operation of requirements.txt for ZeroGPU: with a torch that it takes, and its package."""
+    text = (repository / REQUIREMENTS).read_text(encoding="utf-8")
+    text = re.sub("^torch==.*", f"torch=={ZERO_GPU_TORCH}", text, flags=re.MULTILINE) + "spaces\n"
+    return CommitOperationAdd(path_in_repo=REQUIREMENTS, path_or_fileobj=text.encode())
 
 
 def read_secrets(words):

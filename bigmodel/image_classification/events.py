@@ -4,9 +4,6 @@ What is shown has a ``shown`` beside it, the value of the tab's ``Sharing`` resu
 {"picture": data URL of what the model saw}, "uploaded": whether it is of a file of the visitor's}.
 """
 
-import re
-from html import escape
-
 import gradio as gr
 
 from bigmodel.errors import BigModelError
@@ -14,7 +11,8 @@ from bigmodel.image_classification.drawings import SHAPES, draw
 from bigmodel.image_classification.request import TASK, Request
 from bigmodel.runtime.pictures import FITS, open_picture
 from bigmodel.ui.pictures import cut, glow, linkable, picture_html, shared, sketched, uploaded
-from bigmodel.ui.texts import ENGLISH, words
+from bigmodel.ui.texts import words
+from bigmodel.ui.widgets import fault_html, label_words
 
 REGIONS = (("top", "middle", "bottom"), ("left", "centre", "right"))
 
@@ -74,7 +72,7 @@ class ClassifyEvents:
         try:
             found = Request.check(self.models, image(), model, fit).answer(self.models)
         except BigModelError as error:
-            return fault(error), {"link": link} if link else {}
+            return fault_html(error), {"link": link} if link else {}
         return answer(found), {"link": link or {"picture": linkable(found.seen)}, "uploaded": of_file}
 
 
@@ -87,11 +85,6 @@ def linked(link):
     if link.get("drawing") in SHAPES:
         return draw(link["drawing"])
     return open_picture(sketched(link.get("picture")))
-
-
-def fault(error):
-    """Return a user's error as HTML."""
-    return f'<p class="skipped" role="alert">{escape(str(error))}</p>'
 
 
 def answer(found):
@@ -138,9 +131,3 @@ def spoken(weights):
     best = sorted(ninths, key=ninths.get, reverse=True)[:3]
     named = (f"{words(REGIONS[0][r])} {words(REGIONS[1][c])} {ninths[r, c]:.0%}" for r, c in best)
     return ", ".join(named)
-
-
-def label_words(name):
-    """Return a label's name in the visitor's language, or as it is where it is not known."""
-    key = "label_" + re.sub(r"\W", "_", name.lower())
-    return words(key) if key in ENGLISH else escape(name)

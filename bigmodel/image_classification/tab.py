@@ -10,6 +10,7 @@ from bigmodel.limits import LIMITS
 from bigmodel.runtime.pictures import FITS
 from bigmodel.ui.endpoints import validator
 from bigmodel.ui.pictures import limit_decoding, uploaded
+from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
 from bigmodel.ui.widgets import html_block, told
@@ -47,6 +48,7 @@ def build(models):
                 sharing.panel()
         _listen(models, form, sharing)
         _endpoint(models)
+        for_programs({"classify_image": {"image": form["picture"], "model": form["model"], "fit": form["fit"]}})
     return tab
 
 

@@ -2,10 +2,11 @@
 
 import base64
 import io
-from html import escape
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from bigmodel.ui.widgets import label_words
 
 # of labels in their order; told apart by those who see few colours (Okabe and Ito 2008), and by their names
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8b5a2b", "#4b0082")
@@ -49,7 +50,7 @@ def figure(found, labels, address, said):
         found: runtime.Detections.
         labels: names of all classes.
         address: of the picture; see data_uri.
-        said: what is said instead of the picture, such as the counts.
+        said: what is said instead of the picture, such as the counts; HTML already.
     """
     width, height = found.size
     boxes = []
@@ -59,12 +60,12 @@ def figure(found, labels, address, said):
         if len(found.labels) <= MOST_NAMED:
             size = max(width, height) / 42
             name = f'<text x="{x0 + size / 4:.1f}" y="{max(size, y0 - size / 3):.1f}" font-size="{size:.1f}">'
-            name += f"{escape(label)}</text>"
+            name += f"{label_words(label)}</text>"
         boxes.append(
             f'<g style="--colour:{colour(label, labels)}"><rect x="{x0}" y="{y0}" width="{x1 - x0:.1f}" '
-            f'height="{y1 - y0:.1f}"><title>{escape(label)} {score:.0%}</title></rect>{name}</g>'
+            f'height="{y1 - y0:.1f}"><title>{label_words(label)} {score:.0%}</title></rect>{name}</g>'
         )
     return (
-        f'<svg class="boxes" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(said)}">'
+        f'<svg class="boxes" viewBox="0 0 {width} {height}" role="img" aria-label="{said}">'
         f'<image href="{address}" width="{width}" height="{height}"/>{"".join(boxes)}</svg>'
     )

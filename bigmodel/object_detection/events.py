@@ -16,10 +16,11 @@ from bigmodel.limits import LIMITS
 from bigmodel.object_detection import tables
 from bigmodel.object_detection.drawing import colour, data_uri, figure
 from bigmodel.object_detection.request import TASK, Request
+from bigmodel.ui.language import translated, visitor_language
 from bigmodel.ui.pictures import linkable, shared, sketched, uploaded
 from bigmodel.ui.texts import words
 from bigmodel.ui.validation import check_number
-from bigmodel.ui.widgets import told
+from bigmodel.ui.widgets import fault_html, label_words, told
 
 LEAST = 0.05  # score; what is below is not kept for the slider
 CAUTIONS = {"blood-cells": "not_medical"}  # model -> what is said under its findings
@@ -49,7 +50,7 @@ class DetectEvents:
             request = Request.check(self.models, image, model, LEAST)
             found = request.answer(self.models)
         except BigModelError as error:
-            return None, f'<p class="skipped" role="alert">{escape(str(error))}</p>', {"link": link} if link else {}
+            return None, fault_html(error), {"link": link} if link else {}
         address, seen = data_uri(found.pixels), as_seen(self.models.get(request.model, TASK), found.pixels)
         kept = {"found": replace(found, pixels=None), "model": request.model, "address": address}
         shown = {"link": link or {"picture": linkable(seen)}, "uploaded": not link}
@@ -99,7 +100,7 @@ class DetectEvents:
                     found = Request.check(self.models, path, model, threshold).answer(self.models)
                     pictures[name] = replace(found, pixels=None)  # fifty large ones would be half a gigabyte
                 except InputError as error:
-                    refused[name] = str(error)
+                    refused[name] = translated(str(error), visitor_language())
                 progress((i + 1, len(files)), unit="pictures")
                 yield gr.skip()
             yield overview(pictures, refused, self.models.get(model, TASK).labels)
@@ -124,17 +125,21 @@ def answer(found, labels, address, caution=None):
         caution: key of a text; None for none.
     """
     counts = {name: count for name, count in found.counts(labels).items() if count or len(labels) <= 10}
-    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "0"
+    said = ", ".join(f"{count} {label_words(name)}" for name, count in counts.items() if count) or "0"
     swatches = "".join(
         f'<li style="--colour:{colour(name, labels)}"><span class="swatch" aria-hidden="true"></span>'
-        f"<b>{count}</b> {escape(name)}</li>"
+        f"<b>{count}</b> {label_words(name)}</li>"
         for name, count in counts.items()
     )
     counted = f'<ul class="counts" role="status">{swatches}</ul>' if swatches else f"<p>{words('nothing_found')}</p>"
     notes = "".join(f"<li>{words(f'note_{note}')}</li>" for note in found.notes)
     warned = f'<p class="unlike">{words(caution)}</p>' if caution else ""
-    head = "".join(f'<th scope="col">{name}</th>' for name in tables.HEADERS)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(str(c))}</td>' for c in row)}</tr>" for row in tables.rows(found))
+    named = {name: words(f"found_{name}") for name in ("label", "score")}
+    head = "".join(f'<th scope="col">{named.get(name, name)}</th>' for name in tables.HEADERS)
+    body = "".join(
+        f"<tr><td>{label_words(name)}</td>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
+        for name, *values in tables.rows(found)
+    )
     listed = f"<details><summary>{words('detections_table')}</summary>"
     listed += f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
     listed += f"<tbody>{body}</tbody></table></div></details>"
@@ -153,7 +158,7 @@ def overview(pictures, refused, labels):
         labels: names of all classes.
     """
     seen = [name for name in labels if any(name in found.labels for found in pictures.values())]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in seen)
+    head = "".join(f'<th scope="col">{label_words(name)}</th>' for name in seen)
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
         f"{''.join(f'<td>{count}</td>' for count in found.counts(seen).values())}</tr>"

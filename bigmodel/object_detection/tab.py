@@ -10,6 +10,7 @@ from bigmodel.object_detection.events import DetectEvents
 from bigmodel.object_detection.request import TASK, Request, names
 from bigmodel.ui.endpoints import validator
 from bigmodel.ui.pictures import limit_decoding, uploaded
+from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
 from bigmodel.ui.widgets import html_block, told
@@ -49,6 +50,8 @@ def build(models):
                 sharing.panel()
         _listen(models, form, sharing)
         _endpoint(models)
+        arguments = {"image": form["picture"], "model": form["model"], "threshold": form["threshold"]}
+        for_programs({"detect_objects": arguments})
     return tab
 
 

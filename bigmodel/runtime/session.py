@@ -15,6 +15,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from bigmodel.errors import ModelFolderError, ProviderError
+from bigmodel.runtime import lent
 
 # our name -> ONNX Runtime's, in the order of preference
 PROVIDERS = {
@@ -109,6 +110,8 @@ def unavailable(provider):
         return ""
     if PROVIDERS[provider] not in ort.get_available_providers():
         return "this build of ONNX Runtime is without it"
+    if lent.on_zero_gpu() and not lent.borrowed:
+        return "ZeroGPU lends a GPU for single calls alone"
     if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists() or os.name == "nt"):
         return "this machine has no NVIDIA GPU"
     if provider == "tensorrt" and not (find_library("nvinfer") or find_spec("tensorrt_libs")):

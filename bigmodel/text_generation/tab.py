@@ -11,6 +11,7 @@ from bigmodel.text_generation.events import FORESEEN, LINKED, SAMPLING, TextEven
 from bigmodel.text_generation.poetry import FORMS, KINDS
 from bigmodel.text_generation.request import CHECKS, TASK, Request
 from bigmodel.ui.endpoints import add_endpoint
+from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t
 from bigmodel.ui.widgets import html_block, no_models_block
@@ -62,6 +63,9 @@ def build(models):
                 form |= _options()
         _listen(models, form | {"empty": empty}, result, sharing)
         _endpoints(models)
+        asked = {name: form[name] for name in CHECKS if name in form}
+        foreseen = {name: form[name] for name in FORESEEN if name != "acrostic"}
+        for_programs({"generate_text": asked, "next_tokens": foreseen}, numbers=("seed",))
     return tab
 
 

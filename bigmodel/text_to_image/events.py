@@ -188,7 +188,8 @@ def facts(generator, request, drawn):
         said.append(f'<p class="skipped">{words("words_cut")} {escape(rest[:100])}{"…" * (len(rest) > 100)}</p>')
     parts = [f"{width} × {height} {words('pixels_enlarged')}"]
     if drawn.finished or drawn.note:
-        parts = [f"<b>{drawn.seconds:.1f}</b> {words('seconds')}", escape(provider_name(generator.provider)), *parts]
+        provider = escape(provider_name(drawn.progress.provider))
+        parts = [f"<b>{drawn.seconds:.1f}</b> {words('seconds')}", provider, *parts]
     if drawn.note:
         parts.append(words(drawn.note))
     return f"{''.join(said)}<p>{' · '.join(parts)}</p>"

@@ -47,6 +47,7 @@ class Progress:
         images: (num_images, height, width, 3) uint8, as they are expected to become; after the last step, the result.
         seeds: of each picture.
         reading: Reading of the prompt.
+        provider: what draws them, such as "cpu".
     """
 
     step: int
@@ -54,6 +55,7 @@ class Progress:
     images: np.ndarray
     seeds: list[int]
     reading: Reading
+    provider: str
 
 
 class Graphs:
@@ -221,7 +223,7 @@ class ImageGenerator:
         noise = np.stack([self.noise(s, variation_of=variation_of, strength=strength) for s in seeds])
         options = {"steps": steps, "guidance": guidance, "sampler": sampler}
         for step, steps, images in self._draw([reading.text] * num_images, noise, **options):  # noqa: B020
-            yield Progress(step, steps, images, seeds, reading)
+            yield Progress(step, steps, images, seeds, reading, self.provider)
 
     def generate(self, prompt, **options):
         """Return a list of PIL images; the arguments are those of ``stream``."""

@@ -38,7 +38,7 @@ def draw(generator, request):
         generator: an ImageGenerator.
         request: a Request.
     """
-    start, shown = time.monotonic(), None
+    start, begun, shown = time.monotonic(), None, None
     stream = generator.stream(
         request.prompt,
         num_images=request.num_images,
@@ -52,8 +52,9 @@ def draw(generator, request):
     with closing(stream):
         for progress in stream:
             now = time.monotonic()
+            begun = begun or now  # where a GPU is lent, it may have to be waited for
             drawn = Drawn(progress, now - start)
-            if not drawn.finished and drawn.seconds >= LIMITS.drawing_seconds:
+            if not drawn.finished and now - begun >= LIMITS.drawing_seconds:
                 yield Drawn(progress, drawn.seconds, "time_limit")
                 return
             if drawn.finished or shown is None or now - shown >= INTERVAL_S:

@@ -10,6 +10,7 @@ from bigmodel.text_to_image.events import DrawEvents
 from bigmodel.text_to_image.request import CHECKS, MAX_GUIDANCE, NUM_IMAGES, STRENGTH, TASK, Request, names
 from bigmodel.text_to_image.sampler import SAMPLERS
 from bigmodel.ui.endpoints import validator
+from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t
 from bigmodel.ui.widgets import html_block, no_models_block, told
@@ -51,6 +52,7 @@ def build(models):
                 form |= _options()
         _listen(models, form | {"empty": empty}, result, sharing)
         _endpoint(models)
+        for_programs({"generate_image": {name: form[name] for name in CHECKS}}, numbers=("seed", "variation_of"))
     return tab
 
 

@@ -24,7 +24,7 @@ from bigmodel.training.loop import Trainer
 from bigmodel.training.state import load_state
 from bigmodel.training.tokenizer import save_tokenizer
 
-DEFAULTS = {"num_inference_steps": 20, "guidance_scale": 3.0, "sampler": "heun"}
+DEFAULTS = {"num_inference_steps": 10, "guidance_scale": 3.0, "sampler": "heun"}
 
 
 def add_arguments(parser):

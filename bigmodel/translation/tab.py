@@ -11,6 +11,7 @@ from bigmodel.translation.events import LINKED, TranslateEvents, table
 from bigmodel.translation.files import FORMATS
 from bigmodel.translation.request import AUTO, CHECKS, TASK, Request, directions
 from bigmodel.ui.endpoints import add_endpoint
+from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
 from bigmodel.ui.widgets import html_block, no_models_block
@@ -54,6 +55,8 @@ def build(models):
                 form |= _options(known)
         _listen(models, form, sharing)
         _endpoints(models)
+        asked = {"translate": CHECKS, "translate_file": ("file", "source", "target", "column")}
+        for_programs({name: {argument: form[argument] for argument in asked[name]} for name in asked})
     return tab
 
 

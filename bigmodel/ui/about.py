@@ -12,10 +12,13 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse
 
 from bigmodel.ui.endpoints import add_endpoint
+from bigmodel.ui.language import visitor_language
+from bigmodel.ui.programs import for_programs
 from bigmodel.ui.texts import words
 from bigmodel.ui.widgets import html_block, provider_name
 
 PICTURE = "samples.png"  # of a model folder; its card shows it
+CARDS = {"en": ["README.md"], "zh": ["README.zh.md", "README.md"]}  # the first that is there
 PACKAGES = ("gradio", "onnxruntime-gpu", "onnxruntime", "tokenizers", "numpy")
 
 
@@ -39,13 +42,15 @@ def health(models):
         entry.name: {"task": entry.card.get("task"), "state": entry.state, "fault": entry.fault} for entry in entries
     }
     providers = sorted({entry.model.provider for entry in entries if entry.model})
-    return {"status": status, "models": listed, "providers": providers, "versions": versions()}
+    found = {"status": status, "models": listed, "providers": providers, "versions": versions()}
+    return {**found, "zero_gpu": models.loans.report()} if models.loans.possible else found
 
 
-def read_card(folder, name=""):
+def read_card(folder, name="", language="en"):
     """Return a folder's model card without its front matter, its picture from ``routes``, or ""."""
+    found = [folder / card for card in CARDS[language] if (folder / card).is_file()]
     try:
-        text = (folder / "README.md").read_text(encoding="utf-8")
+        text = found[0].read_text(encoding="utf-8") if found else ""
     except (OSError, UnicodeDecodeError):
         return ""
     text = text.replace(f"]({PICTURE})", f"](cards/{quote(name or folder.name, safe='')}/{PICTURE})")
@@ -74,17 +79,17 @@ def build(models):
         """Say how the server is: status, models, providers, versions."""
         return health(models)
 
-    def cards():
+    def cards(language="en"):
         """Return the update of each entry's accordion and of the card in it."""
         updates = []
         for entry in models.entries.values():
-            card = "" if entry.fault or isinstance(entry.path, str) else read_card(entry.path, entry.name)
+            card = "" if entry.fault or isinstance(entry.path, str) else read_card(entry.path, entry.name, language)
             updates += [{"label": entry.card.get("title", entry.name), "visible": bool(card)}, {"value": card}]
         return updates
 
     def host():
         models.wait()
-        return host_html(models), *(gr.update(**update) for update in cards())
+        return host_html(models), *(gr.update(**update) for update in cards(visitor_language()))
 
     with gr.Blocks() as tab:
         outputs = [html_block(host_html(models), elem_id="host")]
@@ -95,6 +100,7 @@ def build(models):
         gr.on(None, host, None, outputs, show_progress="hidden", api_visibility="private", concurrency_limit=None)
         health_endpoint.__name__ = "health"
         add_endpoint(health_endpoint, concurrency_limit=None)
+        for_programs({"health": {}})
     return tab
 
 

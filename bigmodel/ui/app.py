@@ -15,7 +15,7 @@ from bigmodel.errors import ServerError
 from bigmodel.limits import LIMITS
 from bigmodel.registry import TASKS
 from bigmodel.ui import about, logs, metadata, uploads
-from bigmodel.ui.guard import Guard, impatient
+from bigmodel.ui.guard import Guard, count_early, impatient
 from bigmodel.ui.models import Models
 from bigmodel.ui.operation import Operation
 from bigmodel.ui.texts import I18N, t, words
@@ -80,6 +80,7 @@ def build_app(models_root=None):
     demo.routers += [about.routes(models), metadata.routes()]
     # a direct POST would go around the queue and its limit
     demo.queue(max_size=LIMITS.queue_length, api_open=False)
+    count_early(demo._queue)
     demo.operation = Operation(demo)
     return demo
 

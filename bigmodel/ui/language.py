@@ -6,8 +6,14 @@ from gradio.context import LocalContext
 
 from bigmodel.ui.texts import CHINESE, ENGLISH
 
-# a field is called by its label; these two labels have keys of another name
-FIELDS = {"source": "source_language", "target": "target_language", "file": "translate_file"}
+# a field is called by its label; these labels have keys of another name
+FIELDS = {
+    "source": "source_language",
+    "target": "target_language",
+    "file": "translate_file",
+    "image": "picture",
+    "images": "several_pictures",
+}
 COOKIE = "bigmodel-language"  # set by the page's switch, in page.js
 
 # what errors say, in English and in Chinese; {} stands for a value, which is translated likewise
@@ -58,6 +64,18 @@ MESSAGES = {
     "{} bytes; the limit is {}": "有 {} 字节；最多 {}",
     "cannot be read ({})": "无法读取（{}）",
     "is empty": "为空",
+    "is missing; give a picture": "缺失；请给一张图片",
+    "are missing; choose some": "缺失；请选择图片",
+    "{} pictures; at most {} at once": "有 {} 张图片；一次最多 {} 张",
+    "cannot be read": "无法读取",
+    "cannot be read as a picture; give a whole {} file": "无法作为图片读取；请给完整的 {} 文件",
+    "is larger than {} MB": "大于 {} MB",
+    "has more than {} million pixels": "超过 {} 百万像素",
+    "is {}x{} pixels; at most {} million, {} a side": "有 {}x{} 像素；最多 {} 百万像素，每边 {}",
+    "is not an array (height, width, 3) of uint8": "不是 uint8 的数组（高，宽，3）",
+    "has {} channels; give 1, 3 or 4": "有 {} 个通道；请给 1、3 或 4 个",
+    "this host has no classifier": "此处没有识别模型",
+    "this host has no detector": "此处没有检测模型",
     "{} texts; the limit is {}": "有 {} 段文字；最多 {} 段",
     "is no text, or in an unknown encoding; save it as UTF-8": "不是文本，或编码未知；请存为 UTF-8",
     "has no time line, such as 00:00:01,000 --> 00:00:02,500": "没有时间行，例如 00:00:01,000 --> 00:00:02,500",

@@ -8,7 +8,7 @@ from pathlib import Path
 from bigmodel.config import read_json
 from bigmodel.errors import BigModelError, InputError, ModelFolderError
 from bigmodel.runtime.artifacts import fetch, is_hub_id
-from bigmodel.ui import logs
+from bigmodel.ui import logs, zero_gpu
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Models:
     """
 
     def __init__(self, roots, loaders):
-        self.loaders = loaders
+        self.loaders, self.loans = loaders, zero_gpu.Loans()
         self.entries = {}
         for found in _found(roots):
             entry = self._named(found) if isinstance(found, str) else self._describe(found)
@@ -86,7 +86,8 @@ class Models:
                 try:
                     if isinstance(entry.path, str):
                         self._fetch(entry)
-                    entry.model = self.loaders[entry.card["task"]](entry.path)
+                    task = entry.card["task"]
+                    entry.model = self.loans.arrange(self.loaders[task](entry.path), task)
                 except BigModelError as error:
                     entry.fault = _public(error, entry.path)
                 except Exception as error:  # a fault of one model must not take the page down

@@ -159,7 +159,8 @@
 
   // What Gradio itself says to screen readers, in English alone, and on an element that may have no name.
   const OWN = { "number input for ": "number_input", "range slider for ": "slider", "Empty value": "empty_value",
-    "Gradio footer navigation": "footer", "Click to upload or drop files": "upload" };
+    "Gradio footer navigation": "footer", "Click to upload or drop files": "upload", "Upload file": "from_file",
+    "Capture from camera": "from_camera", "Paste from clipboard": "from_clipboard" };
   const relabel = () => {
     for (const element of document.querySelectorAll("[aria-label]")) {
       const own = Object.keys(OWN).find((words) => element.ariaLabel.startsWith(words));

@@ -128,6 +128,6 @@
     });
 
   Object.assign(window.bigmodel, {
-    copyLink, openSaved, incoming, runIncoming, remember, history, historyLinks,
+    toClipboard, copyLink, openSaved, incoming, runIncoming, remember, history, historyLinks,
   });
 })();

@@ -120,8 +120,9 @@ def page_css():
 
 
 def page_head():
-    """Return what goes into the page's <head>: the scripts that draw passages, probabilities and pictures."""
-    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "drawing.js", "sharing.js"))
+    """Return what goes into the page's <head>: the scripts that draw passages, pictures, links and commands."""
+    names = "page.js", "drawing.js", "sharing.js", "programs.js"
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
     # "</" would end the script element
     texts = json.dumps(I18N.translations_dict, ensure_ascii=False).replace("</", "<\\/")
     return f"<script>{script.replace('/* texts */ {}', texts)}</script>"

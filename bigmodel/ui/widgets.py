@@ -1,11 +1,12 @@
 """Small widgets that the tabs share."""
 
+import re
 from html import escape
 
 import gradio as gr
 
 from bigmodel.ui.language import translated, visitor_language
-from bigmodel.ui.texts import words
+from bigmodel.ui.texts import ENGLISH, words
 
 
 def html_block(value="", **options):
@@ -27,6 +28,17 @@ def told(error, labels=None):
     ``labels``: see language.translated.
     """
     return gr.Error(escape(translated(str(error), visitor_language(), labels), quote=False), print_exception=False)
+
+
+def fault_html(error):
+    """Return a user's error as HTML, in the visitor's language, to stand where the answer would."""
+    return f'<p class="skipped" role="alert">{escape(translated(str(error), visitor_language()))}</p>'
+
+
+def label_words(name):
+    """Return a label of a model as HTML: its name in the visitor's language, or as it is where that is not known."""
+    key = "label_" + re.sub(r"\W", "_", name.lower())
+    return words(key) if key in ENGLISH else escape(name)
 
 
 def provider_name(provider):

@@ -118,7 +118,7 @@ def test_shows_what_was_measured(folder, capsys):
 def test_the_manifest_knows_the_card(folder, capsys):
     write_json(folder / "manifest.json", {"files": {}})
     main(["report", "--model", str(folder)])
-    assert set(read_json(folder / "manifest.json")["files"]) == {"README.md"}
+    assert set(read_json(folder / "manifest.json")["files"]) == {"README.md", "README.zh.md"}
 
 
 def test_a_model_without_figures_has_a_card_without_figures(tmp_path, capsys):

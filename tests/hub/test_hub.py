@@ -123,6 +123,18 @@ def test_a_space_is_made_and_brought_up_to_date(hub, command):
     assert "bigmodel/gone.py" not in space["files"] and ".gitattributes" in space["files"]
 
 
+def test_a_zero_gpu_space_gets_a_torch_that_it_takes(hub, command):
+    assert command("deploy", "ann/page", "--hardware", "zero-a10g", "--minutes", 0).returncode == 0
+    space = hub.repositories["space", "ann/page"]
+    ours = (REPOSITORY / "requirements.txt").read_text().splitlines()
+    theirs = space["files"].pop("requirements.txt").decode().splitlines()
+    assert space["hardware"] == "zero-a10g" and "torch==2.11.0" in theirs
+    assert {line for line in theirs if line not in ours} == {"torch==2.11.0", "spaces"}
+    assert [line for line in ours if line not in theirs] == [line for line in ours if line.startswith("torch==")]
+    assert command("deploy", "ann/page", "--minutes", 0).returncode == 0  # as it is there, it stays so
+    assert space["files"]["requirements.txt"].decode().splitlines() == theirs
+
+
 def test_a_dry_run_asks_nothing(hub, command):
     done = command("deploy", "ann/page", "--dry-run")
     lines = done.stdout.splitlines()

@@ -10,6 +10,7 @@ from bigmodel.image_classification.engines import open_engine
 from bigmodel.image_classification.model import load_model
 from bigmodel.image_classification.runtime import ImageClassifier
 from bigmodel.nn.attention import attention
+from bigmodel.runtime.pictures import Picture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -81,6 +82,19 @@ def test_light_grounds_are_inverted_for_a_model_of_dark_ones(tiny_fashion):
     assert one.notes == () and other.notes == ("inverted",)
     assert one.labels == other.labels and one.seen.shape == (16, 24)
     np.testing.assert_array_equal(one.seen, other.seen)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_what_a_model_saw_gives_the_same_again(tiny_fashion, fit):
+    classifier = ImageClassifier.from_pretrained(tiny_fashion)
+    wide = np.full((40, 200, 3), 250, np.uint8)
+    wide[:, 50:150] = np.random.default_rng(1).integers(0, 256, (40, 100, 3))
+    wide[1:-1, :20] = wide[1:-1, -20:] = 0  # a dark ground around light edges
+    first = classifier.classify(255 - wide, fit=fit)
+    seen = Picture(np.stack([first.seen] * 3, axis=-1))
+    again = classifier.classify(seen, fit=fit)
+    np.testing.assert_array_equal(again.seen, first.seen)
+    assert again.labels == first.labels and again.distance == first.distance
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])

@@ -55,5 +55,5 @@ def test_boxes_are_drawn_where_they_are(found):
 
 def test_the_figure_names_what_it_shows_as_text(found):
     hostile = Detections(found.boxes, ["<b>&", "cell"], found.scores, found.size)
-    svg = drawing.figure(hostile, ["<b>&", "cell"], drawing.data_uri(found.pixels), "1 <b>&")
+    svg = drawing.figure(hostile, ["<b>&", "cell"], drawing.data_uri(found.pixels), "1 &lt;b&gt;&amp;")
     assert "<b>" not in svg and svg.count("<rect") == 2 and "&lt;b&gt;&amp; 90%" in svg

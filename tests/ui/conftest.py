@@ -1,17 +1,19 @@
 """A served page with tiny models and a broken one, and a browser."""
 
+import inspect
 import os
 import re
 import shutil
 import time
 from contextlib import closing
 
+import httpx
 import pytest
 
 URL = re.compile(r"^(http://(127\.0\.0\.1|localhost)[:/]|data:|blob:)")
 # where a page is left, Gradio cuts its connections and complains of each
 LEFT = "addEventListener('beforeunload', () => { console.error = console.warn = () => {} })"
-PATIENCE_MS = 60_000  # of every wait in a browser: it costs nothing where the machine is quiet
+PATIENCE_S = 60  # of every wait for a server or a browser: it costs nothing where the machine is quiet
 
 
 def pytest_collection_modifyitems(items):
@@ -19,6 +21,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "open_page" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.flaky(reruns=2))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_httpx():
+    """Wait longer than httpx's five seconds, in the clients that a test uses or is given."""
+    default = inspect.signature(httpx.get).parameters["timeout"].default  # one object for all its functions
+    default.connect = default.read = default.write = default.pool = PATIENCE_S
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +51,7 @@ def models_root(
         (folder / "README.md").write_text(
             f"---\nlicense: mit\n---\n# {name}\n\nBits per byte: 1.25\n", encoding="utf-8"
         )
+        (folder / "README.zh.md").write_text(f"# {name}\n\n每字节比特数：1.25\n", encoding="utf-8")
         write_manifest(folder)
     for source in (quantized_folder, tiny_photos, tiny_fashion, tiny_detector, tiny_emoji):
         shutil.copytree(source, root / source.name)
@@ -53,7 +63,8 @@ def models_root(
 @pytest.fixture(scope="session")
 def page(models_root):
     """A served page, its models open and slowed to at most 100 tokens and 10 steps a second, so that a test can watch
-    them; its ``pace`` is the seconds of a token; an image generator's ``running`` counts what it draws."""
+    them; its ``pace`` is the seconds of a token; an image generator's ``pause`` is that of a step, and its
+    ``running`` counts what it draws."""
     from bigmodel.runtime.decoding import Decoder
     from bigmodel.text_to_image.runtime import ImageGenerator
     from bigmodel.ui.app import build_app, launch
@@ -69,7 +80,7 @@ def page(models_root):
         try:
             with closing(drawn_at_full_speed(self, *arguments, **settings)) as stream:
                 for progress in stream:
-                    time.sleep(0.1)
+                    time.sleep(self.pause)
                     yield progress
         finally:
             self.running -= 1
@@ -78,6 +89,7 @@ def page(models_root):
         patch.setattr(Decoder, "step", slowed)
         patch.setattr(ImageGenerator, "stream", drawn_slowly)
         patch.setattr(ImageGenerator, "running", 0, raising=False)
+        patch.setattr(ImageGenerator, "pause", 0.1, raising=False)
         demo = build_app(models_root)
         demo.pace = 0.01
         launch(demo, prevent_thread_lock=True, quiet=True)
@@ -95,7 +107,7 @@ def browser():
             pytest.fail("chromium is missing")
         pytest.skip("chromium is missing")
     sync_api = pytest.importorskip("playwright.sync_api")
-    sync_api.expect.set_options(timeout=PATIENCE_MS)
+    sync_api.expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
@@ -114,7 +126,7 @@ def open_page(page, browser):
     def open_(path="", **options):
         context = browser.new_context(**{"locale": "en-US", **options})
         contexts.append(context)
-        context.set_default_timeout(PATIENCE_MS)
+        context.set_default_timeout(PATIENCE_S * 1000)
         tab = context.new_page()
 
         def route(route):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bigmodel.errors import InputError
-from bigmodel.ui import benchmark
+from bigmodel.ui import about, benchmark
 from bigmodel.ui.about import read_card
 from bigmodel.ui.models import Models
 from bigmodel.ui.texts import CHINESE, ENGLISH, t, words
@@ -92,6 +92,29 @@ def test_card_without_front_matter(tmp_path):
     assert read_card(tmp_path) == ""
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# Card\n", encoding="utf-8")
     assert read_card(tmp_path) == "# Card"
+
+
+def test_the_picture_of_a_card(tmp_path):
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"bigmodel": {"task": "t", "name": "a b"}}')
+    (folder / "README.md").write_text("![Drawings](samples.png)")
+    models, app = Models([tmp_path], {"t": str}), FastAPI()
+    app.include_router(about.routes(models))
+    address, client = "/cards/a%20b/samples.png", TestClient(app)
+    assert read_card(folder, "a b") == f"![Drawings]({address[1:]})"
+    assert client.get(address).status_code == 404
+    (folder / "samples.png").symlink_to(Path(__file__))  # out of the folder
+    assert client.get(address).status_code == 404
+    (folder / "samples.png").unlink()
+    (folder / "samples.png").write_bytes(b"picture")
+    answer = client.get(address)
+    assert answer.content == b"picture" and answer.headers["content-type"] == "image/png"
+    assert client.get("/cards/other/samples.png").status_code == 404
+    assert client.get("/cards/a%20b/config.json").status_code == 404
 
 
 @pytest.mark.parametrize("value", [True, "1", float("nan"), float("inf"), [], 1.5])

@@ -136,9 +136,9 @@ def test_upload_shape_and_model(open_page, picture):
 
 def test_a_broken_picture_is_said_in_its_place(open_page, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"<html>not a picture</html>")
-    tab = open_page("?tab=classify")
+    tab = open_page("?tab=classify", locale="zh-CN")
     upload(tab, tmp_path / "a.jpg")
-    expect(tab.locator("#classify-answer [role=alert]")).to_contain_text("image: cannot be read")
+    expect(tab.locator("#classify-answer [role=alert]")).to_contain_text("图片：无法作为图片读取")
 
 
 def test_a_drawing_and_a_sketch(open_page):

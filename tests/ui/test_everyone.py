@@ -8,11 +8,13 @@ from playwright.sync_api import expect
 AXE = pytest.importorskip("axe_playwright_python.sync_playwright")
 TABS = {"text": "?tab=text&prompt=Once&seed=1&max_new_tokens=12", "translate": "?tab=translate", "about": ""}
 TABS["generate"] = "?tab=generate&prompt=玫瑰&num_images=2&seed=1&steps=2"
+TABS |= {"classify": "?tab=classify&model=tiny-fashion&drawing=bag&run=1", "detect": "?tab=detect"}
 # names, abbreviations and what stands for itself; "copy" is Gradio's own button, which has no other name
 NAMES = """bigmodel english deutsch onnx runtime cpu cuda gpu top txt csv tsv srt ctrl enter transformer api mcp gradio
 bigmodel_models python numpy tokenizers onnxruntime hub tiny poetry stories altered json manifest tokenizer auto copy
-mb emoji euler heun png"""
-PANELS = "Sampling", "Search", "Translate a file", "This visit", "采样设置", "搜索设置", "翻译文件", "本次浏览"
+mb emoji euler heun png photos fashion detector"""
+PANELS = "Sampling", "Search", "Translate a file", "This visit", "For programs"
+PANELS += "采样设置", "搜索设置", "翻译文件", "本次浏览", "供程序调用"
 # what still moves is neither read nor measured; what moves for ever is a sign of work
 STILL = "document.getAnimations().every((a) => a.playState !== 'running' || a.effect.getTiming().iterations > 99)"
 
@@ -40,6 +42,10 @@ def opened(open_page, name, **options):
     elif name == "generate":
         tab.locator("#draw-button").click()
         tab.locator("#drawing a[download]").nth(1).wait_for()
+    elif name == "classify":
+        tab.locator("#classify-answer .answer").wait_for()
+    elif name == "detect":
+        tab.locator("#detect .placeholder").wait_for()
     else:
         tab.get_by_role("tab").last.click()
         tab.locator("#host .state.ready").first.wait_for()
@@ -74,8 +80,8 @@ def test_no_horizontal_scroll(open_page, name):
 
 WORDS = """() => {
   const found = [];
-  const content = "script, style, .passage .body, .model-card, .examples, .history ol, #alternatives ol, " +
-    "#other-ways ol, #attention, #host tbody th, .card .label-wrap, #notice li";
+  const content = "script, style, .passage .body, .examples, .history ol, #alternatives ol, " +
+    ".programs figcaption, #other-ways ol, #attention, #host tbody th, .card .label-wrap, #notice li";
   const foreign = (element) => element.closest("[lang]").lang !== "zh-CN" || element.closest(content);
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {

@@ -46,7 +46,7 @@ def served(models_root, *words, path="", **environment):
 
 
 def wait_for(url, alive=lambda: True):
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 200
     while time.monotonic() < deadline and alive():
         try:
             if httpx.get(url).status_code < 500:

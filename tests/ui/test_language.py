@@ -17,13 +17,16 @@ PROGRAMS = {
     "text_generation/generate.py",
     "translation/runtime.py",
     "text_to_image/runtime.py",
+    "image_classification/runtime.py",
+    "object_detection/runtime.py",
 }
 
 
 def messages():
     """(file, message with {} for its values) of every InputError that a field of the page can raise."""
-    for folder in ("ui", "text_generation", "translation", "text_to_image"):
-        for path in sorted((PACKAGE / folder).glob("*.py")):
+    tasks = "text_generation", "translation", "text_to_image", "image_classification", "object_detection"
+    for pattern in (*(f"{folder}/*.py" for folder in ("ui", *tasks)), "runtime/pictures.py"):
+        for path in sorted(PACKAGE.glob(pattern)):
             name = path.relative_to(PACKAGE).as_posix()
             if name in PROGRAMS:
                 continue

@@ -114,15 +114,15 @@ def test_queue_length_and_deadline(low):
             while "bigmodel_running 2.0" not in (await client.get("metrics")).text:
                 assert not any(task.done() for task in running)
                 await asyncio.sleep(0.02)
-            return await asyncio.gather(*running, *(visit(client, number, ENDLESS) for _ in range(10)))
+            return await asyncio.gather(*running, *(visit(client, number, ENDLESS) for _ in range(20)))
 
     visits = run_apart(crowd())
     refused = [one for one in visits if one.status == 503]
-    assert len(refused) == 7 and all("Queue is full" in one.error and one.retry_after == 5 for one in refused)
+    assert len(refused) > 10  # all but three, unless so many come so slowly that texts end meanwhile
+    assert all("Queue is full. Max size is 3" in one.error and one.retry_after == 5 for one in refused)
     served = [one for one in visits if one.status != 503]
-    assert all(one.done for one in served)
-    seconds = sorted(one.seconds for one in served)
-    assert seconds[0] < 2 + 8 and seconds[-1] < 3 * (2 + 8)  # each has 2 seconds, two at once; 8 for a busy machine
+    assert len(served) >= 5 and all(one.done for one in served)  # two at once and three that wait
+    assert min(one.seconds for one in served) < 2 + 10  # for a busy machine
 
 
 def test_slow_head_and_slow_body_are_hung_up_on(low, client):

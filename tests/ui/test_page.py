@@ -5,7 +5,6 @@ import time
 
 from playwright.sync_api import expect
 
-
 SLOW = 0.2  # seconds of a token: a text of 100 is not at its end before a busy browser has seen its beginning
 
 
@@ -158,7 +157,7 @@ def test_about_shows_cards_and_the_broken_model(open_page, page):
     assert states.count("broken") == 1 and states.count("ready") > 2
     for state in ("broken", "ready"):
         expect(tab.locator(f"#host .state.{state}")).to_have_count(states.count(state))
-    assert tab.get_by_text("Bits per byte: 1.25").count() >= 2
+    assert tab.get_by_text("Bits per byte: 1.25").count() >= 2 and tab.get_by_text("每字节比特数").count() == 0
     assert "license: mit" not in tab.locator("body").inner_text()
 
 

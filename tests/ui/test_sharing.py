@@ -132,7 +132,7 @@ def test_the_history_of_a_visit(open_page, size):
 def pictured(tab, part, path):
     """Give a part of the Image tab a picture, and wait for its answer."""
     tab.locator(f"#{part}-picture input[type=file]").first.set_input_files(path)
-    tab.locator(f"#{part}-answer .answer").wait_for(timeout=60_000)
+    tab.locator(f"#{part}-answer .answer").wait_for()
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def noise(tmp_path):
 
 def test_a_link_gives_the_same_labels(open_page, page, noise):
     def labels(tab):
-        tab.locator("#classify-answer .answer").wait_for(timeout=60_000)
+        tab.locator("#classify-answer .answer").wait_for()
         return tab.locator("#classify-answer .answer ol").inner_text()
 
     tab = open_page("?tab=classify", **CLIPBOARD)
@@ -163,12 +163,12 @@ def test_a_link_gives_the_same_labels(open_page, page, noise):
     seen = other.locator("#classify-answer img").first.get_attribute("src")
     assert seen == tab.locator("#classify-answer img").first.get_attribute("src")
     other.get_by_text("Tiny-Photos").click()  # the picture that the link holds, by another model
-    expect(other.locator("#classify-answer img").first).not_to_have_attribute("src", seen, timeout=30_000)
+    expect(other.locator("#classify-answer img").first).not_to_have_attribute("src", seen)
 
     other.get_by_text("Tiny-Fashion").click()
     other.get_by_role("button", name="Sketch a piece of clothes").click()
     other.get_by_role("button", name="ankle boot").click()
-    expect(other.locator("#classify-answer img").first).not_to_have_attribute("src", seen, timeout=30_000)
+    expect(other.locator("#classify-answer img").first).not_to_have_attribute("src", seen)
     link = copied(other)
     assert "drawing=ankle+boot" in link and "picture" not in link
     assert labels(open_page(link.removeprefix(page.local_url))) == labels(other)
@@ -179,7 +179,7 @@ def test_a_link_gives_the_same_labels(open_page, page, noise):
 def test_a_link_that_holds_nothing_sound_leaves_the_page_as_it_is(open_page):
     wrong = "fit=squash&drawing=elephant&picture=data:image/png;base64,%25"
     tab = open_page(f"?tab=classify&model=tiny-photos&{wrong}&run=1")
-    expect(tab.locator(".segmented label.selected:visible")).to_have_text("Tiny-Photos", timeout=20_000)
+    expect(tab.locator(".segmented label.selected:visible")).to_have_text("Tiny-Photos")
     tab.wait_for_timeout(1500)
     expect(tab.get_by_text("What the model takes the picture for")).to_be_visible()
     assert tab.locator("#classify-answer .answer").count() == 0
@@ -202,5 +202,5 @@ def test_what_was_detected_is_saved_and_opened(open_page, noise, tmp_path):
     with other.expect_file_chooser() as chooser:
         other.get_by_role("button", name="Open a saved result").click()
     chooser.value.set_files(tmp_path / "saved.json")
-    other.locator("#detect-answer .answer").wait_for(timeout=60_000)
+    other.locator("#detect-answer .answer").wait_for()
     assert count > 0 and other.locator("#detect-answer title").all_text_contents() == before
