@@ -131,7 +131,9 @@ def _shape(sample_size, patch_size, hidden_size, intermediate_size, layers, text
 
 
 def emoji():
-    """Emoji of 32 x 32 pixels on two CPU cores: 75 minutes.
+    """Emoji of 32 x 32 pixels on two CPU cores: 95 minutes, 109,000 pictures; a third of what real ones reach.
+
+    That is the share of drawings whose caption is found first among 100; every figure was still rising.
 
     python -m bigmodel train text_to_image --preset emoji --data DATA
     """

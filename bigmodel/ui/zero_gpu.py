@@ -6,8 +6,8 @@ model's folder again, on CUDA, and keeps it open for the next call. ZeroGPU's ow
 alone; it imports torch.
 
 A loan takes about a second, and three or four where its process is new; a visitor has some minutes of them a day. The
-small models of this page write a text, translate a page, look at a picture and draw four in less, on the CPU. What gains
-by it are longer drawings and files: what takes one core five seconds.
+small models of this page write a text, translate a page, look at a picture and draw four in less, on the CPU. What
+gains by it are longer drawings and files: what takes one core five seconds.
 
 Environment:
     BIGMODEL_ZERO_GPU: tasks that borrow a GPU, of text_to_image and translation, which both do by default; or "none".
@@ -157,7 +157,7 @@ class Drawing(Borrower):
     def stream(self, prompt, **options):
         """Yield as ``ImageGenerator.stream``: a long drawing from a GPU."""
         steps = options.get("steps") or self.defaults["steps"]
-        if steps * options.get("num_images", 1) < PICTURE_STEPS:
+        if steps * options.get("num_images", 4) < PICTURE_STEPS:
             with closing(self._model.stream(prompt, **options)) as found:
                 yield from found
             return
