@@ -12,7 +12,7 @@ SAMPLES = {
     "| source | translation | reference |": "| 原文 | 译文 | 参考译文 |",
     "| row | caption | of |": "| 行 | 描述 | 数据集 |",
 }
-_VALUE = re.compile(r"[\w.\- ]*\d")  # such as "top_k 40"
+_VALUE = re.compile(r"[\w.\- ]*\d|sampler \w+")  # such as "top_k 40"
 _CODE = re.compile(r"(^(?:```.*?^```$|~~~.*?^~~~$))", re.DOTALL | re.MULTILINE)
 
 

@@ -17,7 +17,7 @@ TASKS = [module.name for module in pkgutil.iter_modules(cards.__path__)]
 # names, and what has no other word; the last two lines are of licences
 NAMES = """onnx runtime cpu cuda tensorrt pytorch fp bigmodel transformer transformers diffusers muon adamw swiglu
 rmsnorm bleu chrf sacrebleu ap map coco pycocotools jpeg cifar fashion mnist python fréchet cldr gpu mb webp rgb bfloat
-float emoji en de zh lzh of
+float emoji en de zh lzh of euler heun
 mit license readme cc by sil ofl apache unicode microsoft fluent color svg flickr krizhevsky zalandoresearch
 book lt gt"""
 
