@@ -2,14 +2,18 @@
 # Remakes every shipped model: data -> training -> ONNX with parity -> figures -> card.
 #   export/reproduce.sh DATA [MODEL ...]      DATA: folder of the corpora, or of its parts text/ and image/
 #   PRESET_SUFFIX=-gpu export/reproduce.sh …  the larger presets, for a GPU
+#   TRAINED=1 export/reproduce.sh …           from the weights in runs/, such as those that gpu.sh brought
+#   ARTIFACTS=FOLDER export/reproduce.sh …    writes the model folders there instead of export/artifacts
 # A run goes on from its checkpoint. What improves the page most comes first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=$1
 shift
 suffix=${PRESET_SUFFIX:-}
-for name in ${*:-emoji en-de stories poetry photos fashion scenes blood-cells}; do
-    model=export/artifacts/$name
+pairs=en-de
+if [ "$suffix" = -gpu ]; then pairs=multilingual; fi
+for name in ${*:-emoji $pairs stories poetry photos fashion scenes blood-cells}; do
+    model=${ARTIFACTS:-export/artifacts}/$name
     part=image
     case $name in
         emoji) task=text_to_image ;;
@@ -20,10 +24,12 @@ for name in ${*:-emoji en-de stories poetry photos fashion scenes blood-cells}; 
     esac
     corpora=$data
     if [ -d "$data/$part" ]; then corpora=$data/$part; fi
-    python -m bigmodel train $task --preset "$name$suffix" --data "$corpora"
-    python -m bigmodel export $task --model "runs/$name$suffix/model" --out "$model"
+    if [ -z "${TRAINED:-}" ]; then
+        python3 -m bigmodel train $task --preset "$name$suffix" --data "$corpora"
+    fi
+    python3 -m bigmodel export $task --model "runs/$name$suffix/model" --out "$model"
     for engine in torch onnx; do
-        python -m bigmodel evaluate $task --model "$model" --data "$corpora" --engine $engine
+        python3 -m bigmodel evaluate $task --model "$model" --data "$corpora" --engine $engine
     done
-    python -m bigmodel report --model "$model"
+    python3 -m bigmodel report --model "$model"
 done

@@ -52,9 +52,10 @@ def load(config, path, split):
     chosen = np.arange(len(labels))
     if split != "test":
         order = np.random.default_rng(0).permutation(len(labels))
-        if config.held_out >= len(labels):
-            raise DataError(f"{path} has {len(labels)} pictures; {config.held_out} are to be held out")
-        chosen = order[: config.held_out] if split == "valid" else order[config.held_out :]
+        held_out = min(config.held_out, len(labels) // 5)  # a fifth of one's own few pictures
+        if not held_out:
+            raise DataError(f"{path} has {len(labels)} pictures; give at least 5")
+        chosen = order[:held_out] if split == "valid" else order[held_out:]
     return Pictures(np.ascontiguousarray(images[chosen].transpose(0, 3, 1, 2)), labels[chosen]), names
 
 

@@ -83,11 +83,12 @@ def train(config, data, folder, *, preset_name=None):
     return result
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def calibrated(model, pictures, valid, mean, std):
     """Measure what the training's pictures are like, and return what calibration says of the validation pictures."""
+    device = next(model.parameters()).device
     features = [
-        model.stem(normalise(part, mean, std)).mean((2, 3))
+        model.stem(normalise(part, mean, std).to(device)).mean((2, 3)).cpu()
         for part in np.array_split(pictures.images[:SAMPLE], SAMPLE // 250)
     ]
     mean_features, whitening = fit_spread(torch.cat(features).double().numpy())

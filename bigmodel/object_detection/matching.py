@@ -12,22 +12,24 @@ NOTHING_WEIGHT, FOCUS = 0.75, 2.0  # of predictions that answer for nothing
 
 
 def costs(logits, boxes, labels, truths):
-    """Return what each prediction would cost each object: (predictions, objects).
+    """Return what each prediction would cost each object of its picture: (batch, predictions, objects).
 
     Args:
-        logits: (predictions, labels).
-        boxes: (predictions, 4) cxcywh.
-        labels: (objects,) int64.
-        truths: (objects, 4) cxcywh.
+        logits: (batch, predictions, labels).
+        boxes: (batch, predictions, 4) cxcywh.
+        labels: (batch, objects) int64; infinite costs where it is -1.
+        truths: (batch, objects, 4) cxcywh.
 
     Source: Carion et al. 2020, arXiv:2005.12872; Zhu et al. 2020, arXiv:2010.04159 (focal class cost).
     """
-    p = logits.sigmoid()[:, labels]
+    there = labels[:, None] >= 0
+    p = logits.sigmoid().gather(2, labels.clamp(min=0)[:, None].expand(-1, logits.shape[1], -1))
     positive = 0.25 * (1 - p) ** 2 * -torch.log(p + 1e-8)
     negative = 0.75 * p**2 * -torch.log(1 - p + 1e-8)
     distance = torch.cdist(boxes, truths, p=1)
-    _, generalised = overlap(to_xyxy(boxes)[:, None], to_xyxy(truths)[None])
-    return CLASS_COST * (positive - negative) + BOX_COST * distance - OVERLAP_COST * generalised
+    _, generalised = overlap(to_xyxy(boxes)[:, :, None], to_xyxy(truths)[:, None])
+    cost = CLASS_COST * (positive - negative) + BOX_COST * distance - OVERLAP_COST * generalised
+    return cost.where(there, torch.inf)
 
 
 @torch.no_grad()
@@ -35,18 +37,23 @@ def match(logits, boxes, labels, truths, repeats=1):
     """Return the assignment of least total cost: each object gets ``repeats`` predictions, a prediction one object.
 
     Args:
-        logits, boxes, labels, truths: of one picture; see costs.
+        logits, boxes, labels, truths: of a batch of pictures; see costs. They leave a GPU once, for all pictures.
         repeats: predictions for each object; fewer where there are not enough.
 
     Returns:
-        predictions, objects: (pairs,) int64 indices.
+        pictures, predictions, objects: (pairs,) int64 indices, on the device of ``logits``.
 
     Source: Kuhn 1955 (assignment); Jia et al. 2022, arXiv:2207.13080 (repeats, in training only).
     """
-    repeats = max(1, min(repeats, len(logits) // max(1, len(labels))))
-    cost = costs(logits.float(), boxes.float(), labels, truths).cpu().numpy()
-    rows, columns = linear_sum_assignment(np.nan_to_num(np.tile(cost, (1, repeats)), nan=1e6, posinf=1e6, neginf=-1e6))
-    return torch.as_tensor(rows), torch.as_tensor(columns % max(1, len(labels)))
+    pairs = []
+    for i, cost in enumerate(costs(logits.float(), boxes.float(), labels, truths).cpu().numpy()):
+        cost = cost[:, ~np.isposinf(cost).all(0)]  # padding stands at the end
+        count = cost.shape[1]
+        times = max(1, min(repeats, len(cost) // max(1, count)))
+        known = np.nan_to_num(np.tile(cost, (1, times)), nan=1e6, posinf=1e6, neginf=-1e6)
+        rows, columns = linear_sum_assignment(known)
+        pairs.append(np.stack([np.full_like(rows, i), rows, columns % max(1, count)]))
+    return torch.from_numpy(np.concatenate(pairs, 1)).to(logits.device)
 
 
 def set_loss(logits, boxes, labels, truths, repeats=1):
@@ -64,25 +71,14 @@ def set_loss(logits, boxes, labels, truths, repeats=1):
 
     Source: Zhang et al. 2020, arXiv:2008.13367 (varifocal loss).
     """
-    rows, predictions, targets, kinds = [], [], [], []
-    for i in range(len(logits)):
-        there = labels[i] >= 0
-        if there.any():
-            found, objects = match(logits[i], boxes[i], labels[i][there], truths[i][there], repeats)
-            rows.append(torch.full_like(found, i))
-            predictions.append(found)
-            targets.append(truths[i][there][objects])
-            kinds.append(labels[i][there][objects])
+    pictures, predictions, objects = match(logits, boxes, labels, truths, repeats)
+    targets, kinds = truths[pictures, objects], labels[pictures, objects]
+    chosen = boxes[pictures, predictions].float()
+    iou, generalised = overlap(to_xyxy(chosen), to_xyxy(targets))
+    box_loss = BOX_COST * (chosen - targets).abs().sum() + OVERLAP_COST * (1 - generalised).sum()
     scores = torch.zeros_like(logits, dtype=torch.float32)
-    count, box_loss = 1, logits.new_zeros(())
-    if rows:
-        rows, predictions = torch.cat(rows), torch.cat(predictions)
-        targets, kinds = torch.cat(targets), torch.cat(kinds)
-        count, chosen = len(rows), boxes[rows, predictions].float()
-        iou, generalised = overlap(to_xyxy(chosen), to_xyxy(targets))
-        box_loss = BOX_COST * (chosen - targets).abs().sum() + OVERLAP_COST * (1 - generalised).sum()
-        scores[rows, predictions, kinds] = iou.detach()
+    scores[pictures, predictions, kinds] = iou.detach()
     logits = logits.float()
     weight = torch.where(scores > 0, scores, NOTHING_WEIGHT * logits.detach().sigmoid() ** FOCUS)
     class_loss = F.binary_cross_entropy_with_logits(logits, scores, weight, reduction="sum")
-    return (class_loss + box_loss) / count
+    return (class_loss + box_loss) / max(1, len(pictures))

@@ -1,13 +1,13 @@
-"""Average precision by pycocotools, and errors of counting."""
+"""Average precision, by pycocotools where figures are published, and the same by numpy where a training chooses."""
 
 import contextlib
 import io
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 MOST = 100  # detections of a picture that are scored
+OVERLAPS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0, 1, 101)
 
 
 def average_precision(found, truths, num_labels, overlaps=None):
@@ -25,6 +25,9 @@ def average_precision(found, truths, num_labels, overlaps=None):
 
     Source: Lin et al. 2014, arXiv:1405.0312.
     """
+    from pycocotools.coco import COCO  # trainings do without it
+    from pycocotools.cocoeval import COCOeval
+
     size = lambda box: [box[0], box[1], box[2] - box[0], box[3] - box[1]]  # noqa: E731
     annotations = [
         {"image_id": i, "category_id": int(label), "bbox": size(box), "area": np.prod(size(box)[2:]), "iscrowd": 0}
@@ -64,6 +67,27 @@ def average_precision(found, truths, num_labels, overlaps=None):
     return {"map": mean(classes), "map_50": mean(classes_50), "classes": classes, "classes_50": classes_50}
 
 
+def mean_precision(found, truths, num_labels):
+    """Return "map" and "map_50" as average_precision does, in a few passes of numpy.
+
+    Args:
+        found, truths, num_labels: see average_precision; detections best first, at most MOST a picture.
+    """
+    right = np.concatenate([_hits(*one[:2], *truth, OVERLAPS) for one, truth in zip(found, truths, strict=True)], 1)
+    labels, scores = (np.concatenate([one[i] for one in found]) for i in (1, 2))
+    objects = np.bincount(np.concatenate([labels for _, labels in truths]).astype(int), minlength=num_labels)
+    order, values = np.argsort(-scores, kind="stable"), []
+    for label in np.flatnonzero(objects):
+        hit = right[:, order[labels[order] == label]].cumsum(1)
+        precision = hit / np.arange(1, hit.shape[1] + 1)
+        best_after = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+        best_after = np.pad(best_after, ((0, 0), (0, 1)))  # a recall that is never reached has none
+        reached = [np.searchsorted(row / objects[label], RECALLS) for row in hit]
+        values.append([row[at].mean() for row, at in zip(best_after, reached, strict=True)])
+    means = np.mean(values, 0) if values else np.zeros(len(OVERLAPS))
+    return {"map": float(means.mean()), "map_50": float(means[0])}
+
+
 def hits(boxes, labels, truth_boxes, truth_labels):
     """Return (n,) bool: whether each detection, best first, meets an object of its label that none before it has met.
 
@@ -71,14 +95,26 @@ def hits(boxes, labels, truth_boxes, truth_labels):
         boxes, labels: of the detections: (n, 4) xyxy, (n,).
         truth_boxes, truth_labels: of the objects: (m, 4), (m,). To meet is to overlap by half.
     """
-    found, free = np.zeros(len(boxes), bool), np.ones(len(truth_boxes), bool)
-    areas = (truth_boxes[:, 2:] - truth_boxes[:, :2]).prod(1)
-    for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
-        low, high = np.maximum(box[:2], truth_boxes[:, :2]), np.minimum(box[2:], truth_boxes[:, 2:])
-        common = np.maximum(high - low, 0).prod(1)
-        overlap = np.where(free & (truth_labels == label), common / (np.prod(box[2:] - box[:2]) + areas - common), 0)
-        if len(overlap) and overlap.max() >= 0.5:
-            found[i], free[overlap.argmax()] = True, False
+    return _hits(boxes, labels, truth_boxes, truth_labels, np.array([0.5]))[0]
+
+
+def _hits(boxes, labels, truth_boxes, truth_labels, overlaps):
+    """Return (overlaps, n) bool: see hits, of which this is the same for several overlaps."""
+    found = np.zeros((len(overlaps), len(boxes)), bool)
+    if not len(boxes) or not len(truth_boxes):
+        return found
+    boxes, truth_boxes = np.asarray(boxes, float)[:, None], np.asarray(truth_boxes, float)
+    low, high = np.maximum(boxes[..., :2], truth_boxes[:, :2]), np.minimum(boxes[..., 2:], truth_boxes[:, 2:])
+    common = np.maximum(high - low, 0).prod(-1)
+    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (boxes, truth_boxes)]
+    shared = common / (areas[0] + areas[1] - common)
+    shared = np.where(np.asarray(labels)[:, None] == np.asarray(truth_labels), shared, 0)
+    free, every = np.ones((len(overlaps), len(truth_boxes)), bool), np.arange(len(overlaps))
+    for i, row in enumerate(shared):
+        met = np.where(free, row, 0)
+        best = met.argmax(1)
+        found[:, i] = met[every, best] >= overlaps
+        free[every[found[:, i]], best[found[:, i]]] = False
     return found
 
 

@@ -9,7 +9,7 @@ from bigmodel.config import VisionConfig, read_json, write_json
 from bigmodel.object_detection.config import PRESETS
 from bigmodel.object_detection.data import collate, load
 from bigmodel.object_detection.detections import decode
-from bigmodel.object_detection.metrics import average_precision, best_threshold
+from bigmodel.object_detection.metrics import best_threshold, mean_precision
 from bigmodel.object_detection.model import make_model, predict, save_model
 from bigmodel.training import command
 from bigmodel.training.facts import corpus_facts, training_facts
@@ -69,8 +69,8 @@ def train(config, data, folder, *, preset_name=None):
 
 def measure(model, corpus, batch_size=16):
     """Return the average precisions on a Corpus' validation pictures, and 1 less that over all overlaps as "loss"."""
-    scored = average_precision(*_valid(model, corpus, batch_size), len(corpus.labels))
-    return {"loss": 1 - scored["map"], "map": scored["map"], "map_50": scored["map_50"]}
+    scored = mean_precision(*_valid(model, corpus, batch_size), len(corpus.labels))
+    return {"loss": 1 - scored["map"], **scored}
 
 
 def _valid(model, corpus, batch_size=16):

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
+from bigmodel.config import read_json
 from bigmodel.errors import DataError
 from bigmodel.text_to_image.captions import (
     COLOURS,
@@ -67,7 +68,7 @@ def read_pictures(path, split):
     Raises:
         DataError: the file is missing or broken, or has no such pictures.
     """
-    chinese = chinese_names()
+    chinese = chinese_names(path)
     pictures = []
     for row in read_parquet(path, "train" if split == "valid" else split):
         if split in ("train", "valid") and (_is_valid(row) != (split == "valid")):
@@ -91,12 +92,23 @@ def character(codepoints):
     return "".join(chr(int(code, 16)) for code in codepoints.split("-")).replace("\ufe0f", "")
 
 
-def chinese_names():
-    """Return emoji -> Chinese name, as Unicode's CLDR has them; {} where the package ``emoji`` is not installed."""
+def names_file(path):
+    """Return the file beside a corpus that has the Chinese names of its emoji, for where ``emoji`` is not installed."""
+    return Path(path).with_suffix(".chinese.json")
+
+
+def chinese_names(path):
+    """Return emoji -> Chinese name, as Unicode's CLDR has them: from the names_file of a corpus, or the package emoji.
+
+    Raises:
+        DataError: neither is there; without Chinese captions a model would know no Chinese.
+    """
+    if names_file(path).exists():
+        return read_json(names_file(path))
     try:
         import emoji
-    except ModuleNotFoundError:
-        return {}
+    except ModuleNotFoundError as error:
+        raise DataError(f"the Chinese names need {names_file(path)}, or: pip install emoji") from error
     emoji.config.load_language("zh")
     named = ((text.replace("\ufe0f", ""), data.get("zh", "")) for text, data in emoji.EMOJI_DATA.items())
     return {text: name.strip(":").replace("_", " ") for text, name in named}

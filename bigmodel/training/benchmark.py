@@ -4,7 +4,7 @@ Both sides train a Qwen3 of the same shape on the same random batches, in bfloat
 float32 where the processor has no fast bfloat16), and clip the gradient. Ours is the Trainer's whole step as ``train``
 runs it: torch.compile, the loss in pieces, Muon for the matrices and AdamW for the rest. Stock is the plain loop:
 model(input_ids, labels).loss, backward, AdamW (fused); with --compile-stock it is compiled, too. Compilation is not
-timed.
+timed. At the end our step is taken apart: the next batch, forward and backward, the optimiser; a checkpoint is saved.
 """
 
 import dataclasses
@@ -24,18 +24,22 @@ from bigmodel.training.loop import Trainer
 from bigmodel.training.optimizer import has_fast_bf16
 from bigmodel.training.settings import TrainingSettings
 
-# the 22 M shape that the -gpu presets of text generation train
+# of the preset stories-gpu
 SHAPE = TransformerConfig(
     vocab_size=8192,
     hidden_size=448,
     intermediate_size=1216,
-    num_hidden_layers=8,
+    num_hidden_layers=6,
     num_attention_heads=7,
     num_key_value_heads=7,
     head_dim=64,
     max_position_embeddings=1024,
 )
-_PEAK_SHAPES = ((2048, 2048, 2048), (4096, 2048, 2048), (4096, 4096, 1024))
+# (rows, inner, columns) of products that reach a device's peak
+_PEAK_SHAPES = {
+    "cpu": ((2048, 2048, 2048), (4096, 2048, 2048), (4096, 4096, 1024)),
+    "cuda": ((8192, 8192, 8192), (16384, 4096, 8192), (4096, 4096, 4096)),
+}
 
 
 @dataclasses.dataclass
@@ -74,14 +78,18 @@ def flops_per_token(config, window):
 
 
 def matrix_peak(device, dtype, repeats):
-    """Return the most that matrix products of a type reach here, in GFLOP/s."""
-    best = 0.0
-    for rows, inner, columns in _PEAK_SHAPES:
+    """Return the most that matrix products of a type reach here, in GFLOP/s; the first of each shape only warms up."""
+    best, products = 0.0, 10 if device.type == "cuda" else 1  # one is too short for the clock of a GPU's host
+    for rows, inner, columns in _PEAK_SHAPES[device.type]:
         a = torch.randn(rows, inner, device=device, dtype=dtype)
         b = torch.randn(inner, columns, device=device, dtype=dtype)
-        for _ in range(repeats):
-            seconds = _timed(lambda a=a, b=b: a @ b, device)
-            best = max(best, 2 * rows * inner * columns / seconds / 1e9)
+
+        def multiply(a=a, b=b):
+            for _ in range(products):
+                torch.mm(a, b)
+
+        seconds = [_timed(multiply, device) for _ in range(repeats + 1)][1:]
+        best = max(best, products * 2 * rows * inner * columns / min(seconds) / 1e9)
     return best
 
 
@@ -95,12 +103,41 @@ def _timed(function, device):
     return time.perf_counter() - started
 
 
-def our_step(config, data, accumulation, folder):
-    """Return a function that takes one step of our Trainer, with the settings of a preset."""
-    settings = TrainingSettings(max_steps=10**6, accumulation=accumulation, compile=True)
+def our_trainer(config, data, accumulation, folder):
+    """Return a Trainer with the settings of a preset."""
+    cuda = torch.cuda.is_available()
+    more = {"ema": 0.99, "workers": 2} if cuda else {}
+    settings = TrainingSettings(max_steps=10**6, accumulation=accumulation, compile=True, **more)
     trainer = Trainer(CausalLM(config), data, settings, folder)
     trainer.model.train()
-    return lambda: trainer.take_step(1e-3)
+    return trainer
+
+
+def parts_of_a_step(trainer, rounds):
+    """Return the median seconds of what a step does, each part waited for: what limits it.
+
+    Args:
+        trainer: Trainer that has taken steps; its batch is as large as they were.
+        rounds: steps.
+
+    Returns:
+        dict: "data", until the next batches are on the device; "forward and backward"; "optimiser", clipping and
+        averaging included; and "saving", of one checkpoint.
+    """
+    seconds = {name: [] for name in ("data", "forward and backward", "optimiser")}
+    next_batch, accumulation = trainer.next_batch, trainer.settings.accumulation
+    for _ in range(rounds):
+        batches = []
+        take = lambda batches=batches: batches.extend(next_batch() for _ in range(accumulation))  # noqa: E731
+        seconds["data"].append(_timed(take, trainer.device))
+        trainer.next_batch = iter(batches).__next__
+        seconds["forward and backward"].append(_timed(trainer.gradients, trainer.device))
+        seconds["optimiser"].append(_timed(lambda: trainer.update(1e-3), trainer.device))
+    trainer.next_batch = next_batch
+    return {
+        **{name: statistics.median(times) for name, times in seconds.items()},
+        "saving": _timed(trainer.save, trainer.device),
+    }
 
 
 def stock_step(config, data, accumulation, device, compiled):
@@ -141,15 +178,16 @@ def compare(config, *, rows, window, accumulation, rounds, compile_stock=False):
 
     Returns:
         dict of figures: "ours" and "stock" (tokens/s of the median and of the best step, GFLOP/s and share of the peak
-        of the median), "ratio" of the medians, "peak_gflops", and the conditions.
+        of the median), "ratio" of the medians, "peak_gflops", "parts" of our step, and the conditions.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if has_fast_bf16(device) else torch.float32
     data = RandomBatches(rows, window, config.vocab_size)
     tokens, flops = data.tokens_per_step * accumulation, flops_per_token(config, window)
     with tempfile.TemporaryDirectory() as folder:
+        trainer = our_trainer(config, data, accumulation, folder)
         steps = {
-            "ours": our_step(config, data, accumulation, folder),
+            "ours": lambda: trainer.take_step(1e-3),
             "stock": stock_step(config, data, accumulation, device, compile_stock),
         }
         for step in steps.values():
@@ -161,6 +199,7 @@ def compare(config, *, rows, window, accumulation, rounds, compile_stock=False):
             for name, step in steps.items():
                 seconds[name].append(_timed(step, device))
                 print(f"{name}: {tokens / seconds[name][-1]:,.0f} tokens/s", file=sys.stderr)
+        parts = {name: round(time, 5) for name, time in parts_of_a_step(trainer, rounds).items()}
     peak, result = max(peaks), {}
     for name, times in seconds.items():
         speed = tokens / statistics.median(times)
@@ -183,13 +222,13 @@ def compare(config, *, rows, window, accumulation, rounds, compile_stock=False):
         "torch": torch.__version__,
     }
     ratio = result["ours"]["tokens_per_second"] / result["stock"]["tokens_per_second"]
-    return {**result, "ratio": round(ratio, 3), "peak_gflops": round(peak, 1), **conditions}
+    return {**result, "ratio": round(ratio, 3), "peak_gflops": round(peak, 1), "parts": parts, **conditions}
 
 
 def add_arguments(parser):
     """Add the options of ``benchmark training``."""
     cuda = torch.cuda.is_available()
-    parser.add_argument("--rows", type=int, default=64 if cuda else 16, help="sequences of a batch")
+    parser.add_argument("--rows", type=int, default=128 if cuda else 16, help="sequences of a batch")
     parser.add_argument("--window", type=int, default=1024 if cuda else 256, help="tokens of a sequence")
     parser.add_argument("--accumulation", type=int, default=1 if cuda else 8, help="batches of a step")
     parser.add_argument("--rounds", type=int, default=20 if cuda else 3, help="steps of each side that count")
@@ -214,6 +253,8 @@ def run(arguments):
         share = f"{row['gflops']:,.0f} GFLOP/s, {row['share_of_peak']:.1%} of the peak"
         print(f"{name:6}{speed:10,.0f} tokens/s (best {best:,.0f}), {share}")
     print(f"ratio {result['ratio']:.2f}; {precision} matrix peak {result['peak_gflops']:,.0f} GFLOP/s")
+    parts = ", ".join(f"{name} {1000 * seconds:,.1f} ms" for name, seconds in result["parts"].items())
+    print(f"our step: {parts}")
     if arguments.out:
         write_json(arguments.out, result)
     return 0

@@ -23,6 +23,7 @@ def add_arguments(parser, presets):
     parser.add_argument("--seed", type=int, help="of fresh weights and of the order of the data")
     parser.add_argument("--minutes", type=float, help="train so long")
     parser.add_argument("--steps", type=int, help="train so many steps")
+    parser.add_argument("--workers", type=int, help="processes that make batches ahead; default: the preset's")
     parser.add_argument("--no-compile", action="store_true", help="start at once, run slower")
 
 
@@ -48,7 +49,7 @@ def configure(presets, arguments):
         config = dataclasses.replace(config, name=arguments.name, title=arguments.name, description="")
     limits = {"max_minutes": arguments.minutes, "max_steps": arguments.steps}
     changes = limits if limits != {"max_minutes": None, "max_steps": None} else {}
-    for name in ("learning_rate", "seed"):
+    for name in ("learning_rate", "seed", "workers"):
         if getattr(arguments, name) is not None:
             changes[name] = getattr(arguments, name)
     if arguments.no_compile:

@@ -17,7 +17,15 @@ from tqdm import tqdm
 from bigmodel.errors import TrainingError
 from bigmodel.training.optimizer import has_fast_bf16, make_optimizers, rate, set_rate
 from bigmodel.training.plot import plot_log
+from bigmodel.training.prefetch import read_ahead
 from bigmodel.training.state import load_state, replacing, save_state
+
+
+def find_device():
+    """Return this process' GPU, or the CPU where there is none."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cpu")
 
 
 class _Loss(nn.Module):
@@ -36,7 +44,8 @@ class Trainer:
 
     The folder gets checkpoint.pt (everything that a resumed run needs), best.pt (the weights with the lowest
     validation loss), log.jsonl and loss.png. A run that finds a checkpoint goes on from it, under the settings that
-    it is given now. SIGTERM and Ctrl-C end a run after its step, with a checkpoint.
+    it is given now. SIGTERM and Ctrl-C end a run after its step, with a checkpoint: ``timeout --preserve-status 9m
+    python -m bigmodel train …`` trains for nine minutes at most, and exits with 130 where the run is not finished.
 
     Args:
         model: nn.Module with ``loss(*batch)``, a mean in nats.
@@ -55,10 +64,9 @@ class Trainer:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        cuda = torch.cuda.is_available()
-        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+        self.device = find_device()
         if self.world > 1 and not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("nccl" if cuda else "gloo")
+            torch.distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         self.model = model.to(self.device)
         self.bf16 = settings.bf16 and has_fast_bf16(self.device)
         self.optimizers = make_optimizers(self.model, settings)
@@ -66,6 +74,7 @@ class Trainer:
         self.ema = None
         self._resume()
         self.module = self._wrap()
+        self._batches, self._saved = None, time.monotonic()
 
     def _wrap(self):
         module = _Loss(self.model)
@@ -148,7 +157,7 @@ class Trainer:
     # --- the loop ---------------------------------------------------------------------------------------------
 
     def run(self):
-        """Train until the first limit and return the best validation's dict, or the last loss where none is made.
+        """Train until the first limit and return the last validation's dict, or the last loss where none is made.
 
         Raises:
             TrainingError: the loss is not finite, or a checkpoint cannot be written. Checkpoints stay.
@@ -178,15 +187,17 @@ class Trainer:
                 if self.step % settings.validate_every == 0:
                     result = self._validate()
                     started = time.perf_counter()  # validation is not training
-                if self.step % settings.save_every == 0:
-                    self._save()
+                if self._is_time_to_save():
+                    self.save()
+                    started = time.perf_counter()  # nor is saving
+            self._batches = None  # its workers end
             if recent:
                 self._report(bar, recent, progress)
             if self.stopped:
-                self._save()
+                self.save()
                 raise KeyboardInterrupt
             result = result if result is not None else self._validate()
-            self._save()
+            self.save()
         if self.rank == 0:
             plot_log(self.folder / "log.jsonl", self.folder / "loss.png")
         return result or {"loss": self.loss}
@@ -215,18 +226,34 @@ class Trainer:
 
     def take_step(self, share):
         """Take one optimiser step at ``share`` of the peak rate and return the loss, a tensor that is not yet read."""
-        settings, module = self.settings, self.module
-        set_rate(self.optimizers, share)
-        total = 0.0
+        loss = self.gradients()
+        return loss.where(self.update(share).isfinite(), math.nan)  # such a gradient has spoilt the weights
+
+    def next_batch(self):
+        """Return the tensors of the next batch, on the run's device."""
+        settings = self.settings
+        if self._batches is None:
+            first, pin = self.step * settings.accumulation, self.device.type == "cuda"
+            self._batches = read_ahead(self.data, first, self.rank, self.world, workers=settings.workers, pin=pin)
+        return [tensor.to(self.device, non_blocking=True) for tensor in next(self._batches)]
+
+    def gradients(self):
+        """Sum the gradients of a step's batches and return the mean loss, a tensor that is not yet read."""
+        settings, module, total = self.settings, self.module, 0.0
         for i in range(settings.accumulation):
-            batch = self.data.batch(self.step * settings.accumulation + i, self.rank, self.world)
-            batch = [tensor.to(self.device, non_blocking=True) for tensor in batch]
+            batch = self.next_batch()
             last = i == settings.accumulation - 1
             with module.no_sync() if self.world > 1 and not last else contextlib.nullcontext():
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     loss = module(*batch) / settings.accumulation
                 loss.backward()
             total = total + loss.detach()
+        return total
+
+    def update(self, share):
+        """Move the weights at ``share`` of the peak rate and return the gradient's norm, a tensor."""
+        settings = self.settings
+        set_rate(self.optimizers, share)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -235,7 +262,7 @@ class Trainer:
             decay = min(settings.ema, (1 + self.step) / (10 + self.step))  # the first weights are forgotten fast
             torch._foreach_lerp_(self.ema, [tensor.detach() for tensor in self._averaged_tensors()], 1 - decay)
         self.step += 1
-        return total.where(norm.isfinite(), math.nan)  # such a gradient has spoilt the weights
+        return norm
 
     def _report(self, bar, recent, progress):
         """Write the mean of the recent losses to the log and the bar; stop where it is not finite."""
@@ -292,6 +319,15 @@ class Trainer:
             torch.distributed.barrier()
         return result
 
-    def _save(self):
+    def _is_time_to_save(self):
+        """Whether a checkpoint is due; only checked losses are saved."""
+        settings = self.settings
+        if settings.save_seconds is None:
+            return self.step % settings.save_every == 0
+        return self.step % settings.log_every == 0 and time.monotonic() - self._saved >= settings.save_seconds
+
+    def save(self):
+        """Write checkpoint.pt."""
         if self.rank == 0:
             save_state(self.folder / "checkpoint.pt", self._state())
+        self._saved = time.monotonic()

@@ -5,9 +5,11 @@ from pathlib import Path
 
 
 def plot_log(log, picture):
-    """Draw the training and validation losses (nats) of a log.jsonl over its tokens into a PNG."""
-    import matplotlib
-
+    """Draw the training and validation losses (nats) of a log.jsonl over its steps into a PNG, given matplotlib."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:  # the log says it all
+        return
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 

@@ -1,6 +1,6 @@
 """What a training run is told, apart from its model and its data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bigmodel.errors import ConfigError
 
@@ -24,6 +24,8 @@ class TrainingSettings:
         bf16: matrix products in bfloat16 by autocast, where the processor multiplies it fast; else in float32.
         compile: torch.compile; costs up to a minute once, pays in long runs.
         log_every, validate_every, save_every: in steps.
+        save_seconds: save after so many seconds instead; only where a step is fast. None saves by steps.
+        workers: processes that make the batches ahead; 0 makes each when it is needed.
         seed: of weights, data order and dropout.
     """
 
@@ -43,6 +45,8 @@ class TrainingSettings:
     log_every: int = 10
     validate_every: int = 500
     save_every: int = 100
+    save_seconds: float | None = None
+    workers: int = 0
     seed: int = 1
 
     def __post_init__(self):
@@ -53,3 +57,8 @@ class TrainingSettings:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
         if self.save_every % self.log_every:
             raise ConfigError("save_every must be a multiple of log_every: only checked losses are saved")
+
+
+def on_gpu(settings, minutes, *, workers, **changes):
+    """Return settings for a GPU: its steps are short, so that batches are made ahead and saving goes by the clock."""
+    return replace(settings, max_minutes=minutes, workers=workers, save_seconds=60.0, **changes)

@@ -16,7 +16,7 @@ from bigmodel.training.tokenizer import END_OF_TEXT, save_tokenizer, train_bpe
 from bigmodel.translation import placeholders
 
 COLUMNS = ("source", "target")
-_TOKENIZER_PAIRS = 60_000  # of each corpus
+_TOKENIZER_PAIRS = 60_000  # of each corpus that is read whole, fewer of one that is read in part
 _LOOSE_MARKS = 0.03  # share of training pairs that get a mark at one end, so that marks are copied anywhere
 
 
@@ -65,7 +65,8 @@ def load_tokenizer(config, data, folder):
 
 def _texts(config, data):
     for corpus in config.train:
-        for pair in islice(read_rows(_file(data, corpus.file), COLUMNS), _TOKENIZER_PAIRS):
+        count = round(_TOKENIZER_PAIRS * min(corpus.weight, 1.0))
+        for pair in islice(read_rows(_file(data, corpus.file), COLUMNS), count):
             yield from pair
 
 
@@ -204,14 +205,13 @@ class PairBatches:
             lengths.append(self.lengths[p][chosen])
         rows, lengths = np.concatenate(rows).astype(np.int64), np.concatenate(lengths)
         order = np.lexsort((rng.random(len(rows)), lengths[:, 0], lengths[:, 1] // 2))
-        batches, start, widest = [], 0, np.zeros(2, np.int64)
-        for i, index in enumerate(order):
-            wider = np.maximum(widest, lengths[index])
-            if i > start and wider.sum() * (i + 1 - start) > self.batch_tokens:
-                batches.append(rows[order[start:i]])
-                start, wider = i, lengths[index]
-            widest = wider
-        batches.append(rows[order[start:]])
+        cuts, start, widest, longest = [], 0, 0, 0
+        for i, (source, target) in enumerate(lengths[order].tolist()):
+            widest, longest = max(widest, source), max(longest, target)
+            if i > start and (widest + longest) * (i + 1 - start) > self.batch_tokens:
+                cuts.append(i)
+                start, widest, longest = i, source, target
+        batches = np.split(rows[order], cuts)
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def batch(self, step, rank=0, world=1):

@@ -10,7 +10,7 @@ from bigmodel.nn.loss import IGNORE, linear_cross_entropy
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(loss_module, "_ROWS", 16)
+    monkeypatch.setitem(loss_module._ROWS, "cpu", 16)
 
 
 def case(rows=50, ignored=7, dtype=torch.float32):
@@ -33,6 +33,25 @@ def test_equals_torch(rows, reduction, dtype, smoothing):
     factor = torch.tensor(2.5, dtype=dtype)
     for a, b in zip(*(torch.autograd.grad(x, (hidden, weight), factor) for x in (ours, theirs)), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_pieces_of_any_size_and_the_compiled_formula_give_the_same(monkeypatch, smoothing):
+    hidden, weight, labels = case(70, 9, torch.float64)
+
+    def outcome():
+        loss = linear_cross_entropy(hidden, weight, labels, label_smoothing=smoothing)
+        return loss, *torch.autograd.grad(loss, (hidden, weight))
+
+    expected = outcome()
+    for rows, compiling in ((1, False), (33, False), (16_384, False), (33, True)):
+        monkeypatch.setitem(loss_module._ROWS, "cpu", rows)
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
+        torch.testing.assert_close(outcome(), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_gpu_s_step_is_a_few_pieces():
+    assert 8192 <= loss_module._ROWS["cuda"] <= 16_384  # 131,072 tokens: at most 16 products of each kind to compile
 
 
 def test_gradient_agrees_with_finite_differences():

@@ -5,6 +5,7 @@ from itertools import permutations
 import pytest
 
 torch = pytest.importorskip("torch")
+F = torch.nn.functional
 
 from bigmodel.object_detection.boxes import overlap, to_cxcywh, to_xyxy  # noqa: E402
 from bigmodel.object_detection.matching import costs, match, set_loss  # noqa: E402
@@ -17,28 +18,49 @@ def random_set(predictions, objects, seed, labels=3):
     logits = torch.randn(predictions, labels, generator=generator)
     boxes = torch.rand(predictions, 4, generator=generator) * 0.4 + 0.2
     truths = torch.rand(objects, 4, generator=generator) * 0.4 + 0.2
-    return logits, boxes, torch.randint(labels, (objects,), generator=generator), truths
+    kinds = torch.randint(labels, (objects,), generator=generator)
+    return tuple(tensor[None] for tensor in (logits, boxes, kinds, truths))
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_the_cheapest_of_all_assignments(seed):
     one = random_set(6, 4, seed)
-    cost = costs(*one)
+    [cost] = costs(*one)
     best = min(sum(cost[p, o] for o, p in enumerate(chosen)) for chosen in permutations(range(6), 4))
-    predictions, objects = match(*one)
+    pictures, predictions, objects = match(*one)
     assert sorted(objects.tolist()) == [0, 1, 2, 3] and len(set(predictions.tolist())) == 4
+    assert pictures.tolist() == [0] * 4
     assert cost[predictions, objects].sum().item() == pytest.approx(best.item(), abs=1e-5)
 
 
 def test_repeats_give_each_object_several_predictions():
-    predictions, objects = match(*random_set(12, 3, 0), repeats=4)
+    _, predictions, objects = match(*random_set(12, 3, 0), repeats=4)
     assert torch.bincount(objects).tolist() == [4, 4, 4] and len(set(predictions.tolist())) == 12
-    _, objects = match(*random_set(7, 3, 0), repeats=4)  # there are enough for two each
+    _, _, objects = match(*random_set(7, 3, 0), repeats=4)  # there are enough for two each
     assert torch.bincount(objects).tolist() == [2, 2, 2]
 
 
+@pytest.mark.parametrize("repeats", [1, 4])
+def test_a_batch_is_matched_as_its_pictures_are_and_leaves_the_device_once(monkeypatch, repeats):
+    sets = [random_set(9, count, seed) for seed, count in enumerate((3, 1, 5))]
+    empty = torch.full((1, 5), -1), torch.zeros(1, 5, 4)
+    sets.insert(1, (*random_set(9, 5, 7)[:2], *empty))
+    logits, boxes = (torch.cat([one[i] for one in sets]) for i in range(2))
+    labels = torch.cat([F.pad(one[2], (0, 5 - one[2].shape[1]), value=-1) for one in sets])
+    truths = torch.cat([F.pad(one[3], (0, 0, 0, 5 - one[3].shape[1])) for one in sets])
+    left, copy = [], torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: left.append(1) or copy(tensor))
+    pictures, predictions, objects = match(logits, boxes, labels, truths, repeats)
+    assert len(left) == 1
+    for i, one in enumerate(sets):
+        chosen = (pictures == i).nonzero()[:, 0]
+        alone = match(*one, repeats)
+        assert torch.equal(predictions[chosen], alone[1]) and torch.equal(objects[chosen], alone[2])
+    assert (pictures == 1).sum() == 0
+
+
 def test_more_objects_than_predictions():
-    predictions, objects = match(*random_set(3, 5, 1))
+    _, predictions, objects = match(*random_set(3, 5, 1))
     assert sorted(predictions.tolist()) == [0, 1, 2] and len(set(objects.tolist())) == 3
 
 
@@ -82,8 +104,8 @@ def test_a_picture_without_objects():
 
 def test_predictions_do_not_depend_on_their_company():
     logits, boxes, labels, truths = random_set(8, 3, 2)
-    alone = set_loss(logits[None], boxes[None], labels[None], truths[None])
-    padded_labels = torch.cat([labels, torch.tensor([-1])])[None].repeat(2, 1)
-    padded = torch.cat([truths, torch.zeros(1, 4)])[None].repeat(2, 1, 1)
-    both = set_loss(logits[None].repeat(2, 1, 1), boxes[None].repeat(2, 1, 1), padded_labels, padded)
+    alone = set_loss(logits, boxes, labels, truths)
+    padded_labels = torch.cat([labels, torch.tensor([[-1]])], 1).repeat(2, 1)
+    padded = torch.cat([truths, torch.zeros(1, 1, 4)], 1).repeat(2, 1, 1)
+    both = set_loss(logits.repeat(2, 1, 1), boxes.repeat(2, 1, 1), padded_labels, padded)
     assert both.item() == pytest.approx(alone.item(), rel=1e-5)

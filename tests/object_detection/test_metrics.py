@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bigmodel.object_detection.metrics import average_precision, best_threshold, hits  # noqa: E402
+from bigmodel.object_detection.metrics import average_precision, best_threshold, hits, mean_precision
 
 TRUTHS = [(np.array([[10, 10, 30, 30], [50, 50, 90, 90]]), [0, 1]), (np.array([[0, 0, 20, 40]]), [0])]
 
@@ -42,6 +42,29 @@ def test_a_double_before_the_second_object_costs_precision():
 def test_the_wrong_label_is_a_miss():
     wrong = [(boxes, [1 - label for label in labels], [0.9] * len(labels)) for boxes, labels in TRUTHS]
     assert average_precision(wrong, TRUTHS, 2)["map_50"] == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_by_numpy_as_by_pycocotools(seed):
+    rng = np.random.default_rng(seed)
+    truths, detections = [], []
+    for _ in range(12):
+        corner, count = rng.uniform(0, 80, (rng.integers(0, 5), 2)), rng.integers(0, 15)
+        boxes = np.concatenate([corner, corner + rng.uniform(5, 40, corner.shape)], 1).astype(np.float32)
+        truths.append((boxes, rng.integers(0, 3, len(boxes))))
+        near = boxes[rng.integers(0, len(boxes), count)] if len(boxes) else np.tile([5, 5, 30, 30], (count, 1))
+        moved = near + np.tile(rng.normal(0, 2, (count, 2)), 2).astype(np.float32)
+        detections.append((moved, rng.integers(0, 3, count), np.sort(rng.random(count))[::-1]))
+    theirs, ours = average_precision(detections, truths, 4), mean_precision(detections, truths, 4)
+    assert ours == {name: pytest.approx(theirs[name], abs=1e-9) for name in ("map", "map_50")}
+    assert 0 < ours["map"] < ours["map_50"]
+
+
+def test_by_numpy_where_there_is_nothing():
+    empty = [(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0)) for _ in TRUTHS]
+    assert mean_precision(empty, TRUTHS, 3) == {"map": 0, "map_50": 0}
+    nobody = [(np.zeros((0, 4)), np.zeros(0, int)) for _ in TRUTHS]
+    assert mean_precision(found(0), nobody, 2) == {"map": 0, "map_50": 0}
 
 
 def test_an_object_is_met_once():

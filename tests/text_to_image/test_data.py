@@ -1,6 +1,8 @@
 """From a parquet to batches: splits, words, compositions that are what their captions say."""
 
 import dataclasses
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -62,12 +64,21 @@ def test_splits_do_not_share_a_picture(corpus, emoji_pictures):
         read_pictures(corpus, "test")
 
 
-def test_chinese_names_are_those_of_the_character():
+def test_chinese_names_are_those_of_the_character(tmp_path):
     pytest.importorskip("emoji")
-    names = data.chinese_names()
+    names = data.chinese_names(tmp_path / "a.parquet")
     assert names[data.character("1f431")] == "猫脸"
     assert data.character("1f441-fe0f") in names  # without what only says how it is shown
     assert not any(":" in name or "_" in name for name in names.values())
+
+
+def test_chinese_names_come_from_a_file_where_their_package_is_missing(corpus, tmp_path, monkeypatch):
+    copied = shutil.copyfile(corpus, tmp_path / "a.parquet")
+    monkeypatch.setitem(sys.modules, "emoji", None)
+    with pytest.raises(DataError, match="a.chinese.json, or: pip install emoji"):
+        read_pictures(copied, "train")
+    data.names_file(copied).write_text('{"🐱": "猫"}', encoding="utf-8")
+    assert read_pictures(copied, "train")[0].subject.chinese == "猫"
 
 
 # --- words ----------------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def test_the_nearer_limit_decides(make_trainer):
     assert trainer.step == 6
 
 
-def test_compiling_and_validating_are_not_training_time(make_trainer, monkeypatch):
+def test_compiling_validating_and_saving_are_not_training_time(make_trainer, monkeypatch):
     def slow_compile(module):
         first = [0.6]
 
@@ -97,12 +97,23 @@ def test_compiling_and_validating_are_not_training_time(make_trainer, monkeypatc
         return call
 
     monkeypatch.setattr(torch, "compile", slow_compile)
-    trainer = make_trainer(max_steps=6, compile=True, validate_every=2, accumulation=1)
-    validate = trainer.validate
+    trainer = make_trainer(max_steps=6, compile=True, validate_every=2, accumulation=1, save_every=5)
+    validate, save = trainer.validate, trainer.save
     trainer.validate = lambda model: time.sleep(0.6) or validate(model)
+    trainer.save = lambda: time.sleep(0.6) or save()  # after step 5, and at the end
     started = time.perf_counter()
     trainer.run()
-    assert time.perf_counter() - started - trainer.seconds > 4 * 0.6 - 0.1
+    assert time.perf_counter() - started - trainer.seconds > 6 * 0.6 - 0.1
+
+
+def test_saving_by_the_clock(make_trainer, monkeypatch):
+    trainer, saved, clock = make_trainer(max_steps=40, save_seconds=2.5, log_every=5), [], iter(range(1000))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))  # a second each time it is looked at
+    trainer._saved, save = 0, trainer.save
+    trainer.save = lambda: saved.append(trainer.step) or save()
+    trainer.run()
+    # looked at every fifth step, and when saving; the last is the run's end
+    assert saved == [20, 35, 40]
 
 
 class Broken(torch.nn.Module):

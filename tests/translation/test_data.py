@@ -131,6 +131,18 @@ def test_a_corpus_of_other_languages_is_refused(tiny_preset, tmp_path):
         load_pairs(config, [corpus], tokenizer, tmp_path, tokenizer_folder, training=False)
 
 
+def test_the_tokenizer_reads_of_each_corpus_what_its_weight_says(tiny_preset, tmp_path, monkeypatch):
+    (tmp_path / "whole.tsv").write_text("mmmmmmmm\tmmmmmmmm\n" * 20, encoding="utf-8")
+    letters = "abcdefghijklmnopqrst"
+    (tmp_path / "part.tsv").write_text("\n".join(f"n{c * 8}\tn{c * 8}" for c in letters), encoding="utf-8")
+    corpora = presets.PairCorpus("whole.tsv", ("en", "de"), 3), presets.PairCorpus("part.tsv", ("en", "de"), 0.25)
+    monkeypatch.setattr("bigmodel.translation.data._TOKENIZER_PAIRS", 20)
+    tokenizer = load_tokenizer(dataclasses.replace(tiny_preset, train=corpora), tmp_path, tmp_path / "t")
+    known = [c for c in letters if len(tokenizer.encode(f"n{c * 8}").ids) == 1]
+    assert known == list("abcde")  # a quarter of twenty
+    assert len(tokenizer.encode("m" * 8).ids) == 1
+
+
 def test_mean_loss_is_that_of_single_pairs(tiny_preset):
     model = make_model(tiny_preset, 320).eval()
     data = pairs(count=9)
