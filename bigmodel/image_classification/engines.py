@@ -10,9 +10,10 @@ from bigmodel.image_classification.runtime import ImageClassifier
 from bigmodel.runtime import engines
 
 
-def open_engine(name, folder):
+def open_engine(name, folder, provider=None):
     """Open a model folder as a ImageClassifier by one of runtime.engines.ENGINES."""
-    return engines.open_engine(name, folder, ImageClassifier, lambda opened: torch_model(load_model(opened.path)))
+    make = lambda opened: torch_model(load_model(opened.path))  # noqa: E731
+    return engines.open_engine(name, folder, ImageClassifier, make, provider)
 
 
 def torch_model(model):

@@ -17,7 +17,7 @@ from bigmodel.evaluation.results import entry, merge, shown_path
 from bigmodel.image_classification import calibration
 from bigmodel.image_classification.config import PRESETS
 from bigmodel.image_classification.engines import open_engine
-from bigmodel.runtime.engines import ENGINES
+from bigmodel.runtime import engines
 from bigmodel.training.pictures import decode, read_labelled, read_parquet
 
 # pictures of other things, each with what reads it
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     """Declare the options of ``evaluate image_classification``."""
     parser.add_argument("--model", type=Path, required=True, help="model folder, or checkpoint folder for torch")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora, or pictures to score")
-    parser.add_argument("--engine", choices=ENGINES, default="onnx", help="what runs the model")
+    engines.add_arguments(parser)
     parser.add_argument("--limit", type=int, help="score the first pictures alone, so many")
 
 
@@ -37,14 +37,14 @@ def run(arguments):
     """Measure, print and keep every figure, and return 0."""
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"limit {arguments.limit}: give 1 or more")
-    classifier, engine = open_engine(arguments.engine, arguments.model)
+    classifier, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
     path, folder = find_test(arguments.data, classifier.folder.name)
     mode = "L" if len(classifier.preparation.mean) == 1 else "RGB"
     images, labels, _ = read_labelled(path, "test", mode=mode, size=classifier.preparation.size)
     if labels.max() >= len(classifier.labels):
         raise DataError(f"{path}: labels go to {labels.max()}, the model knows {len(classifier.labels)}")
     images, labels = images[: arguments.limit].transpose(0, 3, 1, 2), labels[: arguments.limit]
-    about = {"engine": engine, "command": command_of(arguments)}
+    about = {"engine": engine, "command": command_of(arguments, engine)}
     entries = score(classifier, images, labels, dataset=f"{path.stem}.test", **about)
     for stranger in STRANGERS if folder else ():
         if stranger != path.name and (folder / stranger).exists():
@@ -74,10 +74,10 @@ def find_test(data, name):
     return data, None
 
 
-def command_of(arguments):
+def command_of(arguments, engine):
     """Return the command that measures the same again."""
     words = ["python -m bigmodel evaluate image_classification", f"--model {shown_path(arguments.model)}"]
-    words += [f"--data {shown_path(arguments.data)}", f"--engine {arguments.engine}"]
+    words += [f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)]
     return " ".join(words + ([f"--limit {arguments.limit}"] if arguments.limit else []))
 
 

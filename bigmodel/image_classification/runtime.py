@@ -48,6 +48,7 @@ class ImageClassifier:
             which it returns.
         provider: what that runs on, such as "cpu", "cuda" or "tensorrt".
         threads: of a CPU session.
+        skipped: why the providers before it are not used.
 
     Attributes:
         labels: names of what it knows.
@@ -55,8 +56,8 @@ class ImageClassifier:
         temperature, threshold: of its calibration.
     """
 
-    def __init__(self, folder, model, *, provider, threads=None):
-        self.folder, self.model, self.provider, self.threads = folder, model, provider, threads
+    def __init__(self, folder, model, *, provider, threads=None, skipped=()):
+        self.folder, self.model, self.provider, self.threads, self.skipped = folder, model, provider, threads, skipped
         self.preparation = Preparation.read(folder.file("preprocessor_config.json"))
         try:
             names, self._layers = folder.config["id2label"], folder.config["num_hidden_layers"]
@@ -87,7 +88,7 @@ class ImageClassifier:
         def model(pixel_values, names):
             return session.ort.run(names, {"pixel_values": pixel_values.astype(kind)})
 
-        return cls(folder, model, provider=session.provider, threads=session.threads)
+        return cls(folder, model, provider=session.provider, threads=session.threads, skipped=session.skipped)
 
     def classify(self, images, *, top_k=TOP_K, fit="crop"):
         """Say what pictures show.

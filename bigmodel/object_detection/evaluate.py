@@ -19,7 +19,7 @@ from bigmodel.object_detection.data import read_boxes, scenes
 from bigmodel.object_detection.engines import open_engine
 from bigmodel.object_detection.metrics import average_precision, hits
 from bigmodel.object_detection.scenes import read_cutouts
-from bigmodel.runtime.engines import ENGINES
+from bigmodel.runtime import engines
 
 SEED = 20_000  # of test scenes; validation has another
 SCENES = 500
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     """Declare the options of ``evaluate object_detection``."""
     parser.add_argument("--model", type=Path, required=True, help="model folder, or checkpoint folder for torch")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora, or your own corpus")
-    parser.add_argument("--engine", choices=ENGINES, default="onnx", help="what runs the model")
+    engines.add_arguments(parser)
     parser.add_argument("--limit", type=int, help="score the first pictures of each set alone, so many")
 
 
@@ -39,8 +39,8 @@ def run(arguments):
     """Measure, print and keep every figure, and return 0."""
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"limit {arguments.limit}: give 1 or more")
-    detector, engine = open_engine(arguments.engine, arguments.model)
-    about = {"engine": engine, "command": command_of(arguments)}
+    detector, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
+    about = {"engine": engine, "command": command_of(arguments, engine)}
     tests = find_tests(detector, arguments.data)
     entries = []
     for dataset, pictures, seed in tests:
@@ -77,10 +77,10 @@ def find_tests(detector, data):
     return [(f"{path.name.partition('.')[0]}.test", read_boxes(path, "test", detector.labels)[0], None)]
 
 
-def command_of(arguments):
+def command_of(arguments, engine):
     """Return the command that measures the same again."""
     words = ["python -m bigmodel evaluate object_detection", f"--model {shown_path(arguments.model)}"]
-    words += [f"--data {shown_path(arguments.data)}", f"--engine {arguments.engine}"]
+    words += [f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)]
     words += [f"--limit {arguments.limit}"] if arguments.limit is not None else []
     return " ".join(words)
 

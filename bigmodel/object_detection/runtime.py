@@ -52,14 +52,15 @@ class ObjectDetector:
         model: function of pixel_values (batch, 3, height, width) float32 that returns scores and boxes, as the graph.
         provider: what that runs on, such as "cpu", "cuda" or "tensorrt".
         threads: of a CPU session.
+        skipped: why the providers before it are not used.
 
     Attributes:
         labels: names of what it knows.
         threshold: the score from which on a detection counts, unless another is asked for.
     """
 
-    def __init__(self, folder, model, *, provider, threads=None):
-        self.folder, self.model, self.provider, self.threads = folder, model, provider, threads
+    def __init__(self, folder, model, *, provider, threads=None, skipped=()):
+        self.folder, self.model, self.provider, self.threads, self.skipped = folder, model, provider, threads, skipped
         self.preparation = Preparation.read(folder.file("preprocessor_config.json"))
         names = folder.config["id2label"]
         self.labels = [names[str(i)] for i in range(len(names))]
@@ -84,7 +85,7 @@ class ObjectDetector:
         def model(pixel_values):
             return session.ort.run(["scores", "boxes"], {"pixel_values": pixel_values.astype(kind)})
 
-        return cls(folder, model, provider=session.provider, threads=session.threads)
+        return cls(folder, model, provider=session.provider, threads=session.threads, skipped=session.skipped)
 
     def detect(self, images, *, threshold=None):
         """Find objects.

@@ -137,7 +137,12 @@ def _real_file(source, target):
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        part = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            shutil.copyfile(source, part)
+            part.replace(target)  # whole or not at all, whatever ends this process
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def find_models(root):

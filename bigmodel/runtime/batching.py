@@ -11,6 +11,8 @@ from functools import partial
 
 import numpy as np
 
+from bigmodel.runtime.sampling import TOGETHER, among_rows
+
 _AHEAD = 64  # tokens that a text may be ahead of a slow reader
 _POLL_S = 0.02  # a text may leave without a signal, see SharedBatch.leave
 _SAFETY_S = 0.25  # one who does not lead is woken; this is for what nobody thought of
@@ -50,6 +52,14 @@ class Row(_Wanted):
         self.remaining, self.ahead = max_new_tokens, ahead
         self.ids = []  # new tokens so far
         self.slot = None
+
+    def take(self, token, end):
+        """Go on by a token; ``end`` ends the text instead."""
+        self.remaining -= 1
+        if not end:
+            self.ids.append(token)
+            self.ready.append(token)
+        self.ended = end or self.remaining <= 0
 
 
 class _Errand(_Wanted):
@@ -163,8 +173,7 @@ class SharedBatch:
             self._safely([row], partial(self._make_room, row))
         rows = [row for row in rows if row not in full]
         if rows:
-            slots, tokens = [row.slot for row in rows], [row.ids[-1] for row in rows]
-            self._safely(rows, lambda: self._choose(rows, self.decoder.step(slots, tokens)))
+            self._safely(rows, partial(self._go_on, rows))
         for wanted in (*arrived, *full, *rows):
             if wanted.reading and wanted.due:
                 wanted.wake.set()
@@ -216,7 +225,8 @@ class SharedBatch:
             self.decoder.lengths[slot] = 0
 
     def _begin(self, row):
-        self._choose([row], self.decoder.prefill(row.slot, row.prompt))
+        self.decoder.prefill(row.slot, row.prompt, logits=False)
+        self._choose([row])
 
     def _make_room(self, row):
         """Read the end of a long text again, as if it were the prompt."""
@@ -224,34 +234,51 @@ class SharedBatch:
             row.ended = True
             return
         text = row.prompt + row.ids
-        self._choose([row], self.decoder.prefill(row.slot, text[:1] + text[-row.keep :]))
+        self.decoder.prefill(row.slot, text[:1] + text[-row.keep :], logits=False)
+        self._choose([row])
 
-    def _choose(self, rows, logits):
-        """Draw each row's next token from its logits (len(rows), vocab_size)."""
-        candidates = zip(*self.decoder.candidates, strict=True) if self.decoder.candidates else [None] * len(rows)
-        if len(self.suppressed):
-            logits[:, self.suppressed] = -np.inf
-        for row, row_logits, few in zip(rows, logits, candidates, strict=True):
+    def _go_on(self, rows):
+        self.decoder.step([row.slot for row in rows], [row.ids[-1] for row in rows], logits=False)
+        self._choose(rows)
+
+    def _choose(self, rows):
+        """Draw the next token of each row of the decoder's last call."""
+        tokens, quick, slow, few = [None] * len(rows), [], [], self.decoder.candidates
+        known = self._known(few[1]) if few else [0] * len(rows)
+        together = len(rows) >= TOGETHER
+        for i, row in enumerate(rows):
             try:
-                token = self._choose_one(row, row_logits, few)
+                allowed = row.constrain(row.ids) if row.constrain else None
+                if allowed is not None and np.ndim(allowed) == 0:
+                    tokens[i] = int(allowed)
+                elif allowed is not None or not 0 < row.sampler.top_k <= known[i]:
+                    slow.append((i, allowed))
+                elif together:
+                    quick.append(i)
+                else:
+                    tokens[i] = row.sampler.among(few[0][i], few[1][i])
             except Exception as error:  # belongs to this row's reader alone
                 row.error, row.ended = error, True
-                continue
-            row.remaining -= 1
-            if token in self.end_ids:
-                row.ended = True
-                continue
-            row.ids.append(token)
-            row.ready.append(token)
-            row.ended = row.remaining <= 0
+        if quick:
+            candidates = few if len(quick) == len(rows) else (values[quick] for values in few)
+            for i, token in zip(quick, among_rows([rows[i].sampler for i in quick], *candidates), strict=True):
+                tokens[i] = token
+        if slow:
+            logits = self.decoder.logits
+            if len(self.suppressed):
+                logits[:, self.suppressed] = -np.inf
+            for i, allowed in slow:
+                try:
+                    tokens[i] = rows[i].sampler(logits[i], allowed)
+                except Exception as error:
+                    rows[i].error, rows[i].ended = error, True
+        for row, token in zip(rows, tokens, strict=True):
+            if token is not None:
+                row.take(token, token in self.end_ids)
 
-    def _choose_one(self, row, logits, candidates):
-        allowed = row.constrain(row.ids) if row.constrain else None
-        if allowed is None:
-            top_k = row.sampler.top_k
-            if candidates and 0 < top_k <= len(candidates[1]) and not self._banned[candidates[1][:top_k]].any():
-                return row.sampler.among(*candidates)
-            return row.sampler(logits)
-        if np.ndim(allowed) == 0:
-            return int(allowed)
-        return row.sampler(logits, allowed)
+    def _known(self, ids):
+        """Return how many candidates of each row stand before the first that is never chosen."""
+        banned = self._banned[ids]
+        if not banned.any():
+            return [ids.shape[1]] * len(ids)
+        return np.where(banned.any(1), banned.argmax(1), ids.shape[1]).tolist()

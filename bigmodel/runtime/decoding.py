@@ -3,12 +3,20 @@
 The graph's past and present are one buffer, of which every text owns a row (a slot). A text's prompt goes into its
 row alone, by the row's address; then one run continues all rows, each at its own length. So texts join and leave at
 any step.
+
+On a device the cache, a step's inputs and its outputs stay there: a step copies a token and a length a slot to it, and
+the likeliest tokens back. All logits are copied when they are asked for. A step then runs the first 1, 2, 4 … slots,
+whoever writes in them, so that CUDA can record few runs and replay them. None of that has run on a GPU yet; the tests
+run it with a device that is the host's memory, copies included.
 """
 
 import numpy as np
 import onnxruntime as ort
 
+from bigmodel.runtime.buffers import Buffer
+
 ELEMENT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_NOT_RECORDED = -1
 
 
 class Decoder:
@@ -29,61 +37,53 @@ class Decoder:
     """
 
     def __init__(self, session, config, slots=16):
-        self.session, self.device = session.ort, session.device
+        self.session, self.device, self.staged = session.ort, session.device, session.staged
+        self.recording = session.cuda_graph
         self.slots, self.vocab_size = slots, config["vocab_size"]
         self.max_length = config["max_position_embeddings"]
         pasts = [i for i in self.session.get_inputs() if i.name.startswith("past_key_values.")]
-        self.dtype = np.dtype(ELEMENT_TYPES[pasts[0].type])
-        self.row_shape = (config["num_key_value_heads"], self.max_length, config["head_dim"])
-        self.row_bytes = int(np.prod(self.row_shape)) * self.dtype.itemsize
+        shape = slots, config["num_key_value_heads"], self.max_length, config["head_dim"]
+        dtype = ELEMENT_TYPES[pasts[0].type]
+        self._cache = {i.name: Buffer(session, shape, dtype, mirrored=False) for i in pasts}
         self.lengths = np.zeros(slots, np.int32)
-        self._keep_alive = []
-        self._cache = [(i.name, i.name.replace("past_key_values", "present"), self._allocate()) for i in pasts]
-        # on the CPU the graph reads and writes these arrays in place
-        self._ids = np.zeros((slots, 1), np.int64)
-        self._seqlens = np.zeros(slots, np.int32)
-        self._total = np.zeros((), np.int32)
-        self._one = np.ones((), np.int64)
-        self._logits = np.zeros((slots, self.vocab_size), np.float32)
+        self._ids, self._seqlens = Buffer(session, (slots, 1), np.int64), Buffer(session, (slots,), np.int32)
+        # the kernels read these two on the host
+        self._total, self._one = np.zeros((), np.int32), np.ones((), np.int64)
         count = next((o.shape[-1] for o in self.session.get_outputs() if o.name == "top_ids"), 0)
-        self._top_logits = np.zeros((slots, count), np.float32)
-        self._top_ids = np.zeros((slots, count), np.int64)
-        self.candidates = None
-        self._bindings = {}
+        shapes = {
+            "logits": (self.vocab_size, np.float32),
+            "top_logits": (count, np.float32),
+            "top_ids": (count, np.int64),
+        }
+        self._outputs = {
+            name: Buffer(session, (slots, 1, width), kind) for name, (width, kind) in shapes.items() if width
+        }
+        self._top = [self._outputs[name] for name in list(self._outputs)[1:]]
+        self.candidates, self._last = None, None
+        self._bindings, self._options = {}, {}
 
-    def _allocate(self):
-        """Return the address of a zeroed buffer for every slot; untouched pages of it cost no memory."""
-        shape = (self.slots, *self.row_shape)
-        if self.device == "cpu":
-            buffer = np.zeros(shape, self.dtype)
-            self._keep_alive.append(buffer)
-            return buffer.ctypes.data
-        buffer = ort.OrtValue.ortvalue_from_shape_and_type(shape, self.dtype, self.device, 0)
-        buffer.update_inplace(np.zeros(shape, self.dtype))  # NaN in unused memory would spread
-        self._keep_alive.append(buffer)
-        return buffer.data_ptr()
+    @property
+    def logits(self):
+        """Logits of the last call, as it returns them; valid until the next one."""
+        values, rows = self._last
+        return values.numpy()[0] if rows is None else values.pull()[rows, 0]
 
     def _bind_cache(self, first, count):
         """Return a binding whose past and present are the slots first … first + count - 1."""
         binding = self.session.io_binding()
-        shape = (count, *self.row_shape)
-        for past, present, address in self._cache:
-            here = address + first * self.row_bytes
-            binding.bind_input(past, self.device, 0, self.dtype, shape, here)
-            binding.bind_output(present, self.device, 0, self.dtype, shape, here)
+        for past, buffer in self._cache.items():
+            buffer.bind(binding.bind_input, past, first, count)
+            buffer.bind(binding.bind_output, past.replace("past_key_values", "present"), first, count)
         return binding
 
-    @staticmethod
-    def _bind_input(binding, name, array):
-        binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-
-    def prefill(self, slot, ids, logits_to_keep=1):
+    def prefill(self, slot, ids, logits_to_keep=1, *, logits=True):
         """Put a text into a slot, over whatever is there.
 
         Args:
             slot: index of the slot.
             ids: 1 to max_length token ids.
             logits_to_keep: last positions whose logits are wanted.
+            logits: False leaves them where they are, see ``logits`` and ``candidates``.
 
         Returns:
             (logits_to_keep, vocab_size) float32 logits of the token after each of these positions.
@@ -95,58 +95,74 @@ class Decoder:
             "total_sequence_length": np.array(length, np.int32),
             "logits_to_keep": np.array(logits_to_keep, np.int64),
         }
-        logits = np.empty((1, logits_to_keep, self.vocab_size), np.float32)
         binding = self._bind_cache(slot, 1)
         for name, array in inputs.items():
-            self._bind_input(binding, name, array)
-        top = [np.empty((1, logits_to_keep, a.shape[1]), a.dtype) for a in (self._top_logits, self._top_ids)]
-        self._bind_outputs(binding, logits, *top)
-        self.session.run_with_iobinding(binding)
-        self.candidates = (top[0][0], top[1][0]) if top[0].size else None
+            binding.bind_cpu_input(name, array)
+        for name in self._outputs:
+            binding.bind_output(name, self.device)
+        self._run(binding)
+        found = dict(zip(self._outputs, binding.get_outputs()[len(self._cache) :], strict=True))
+        self._last = found.pop("logits"), None
+        self.candidates = tuple(value.numpy()[0] for value in found.values()) or None
         self.lengths[slot] = length
-        return logits[0]
+        return self.logits if logits else None
 
-    def step(self, slots, tokens):
+    def step(self, slots, tokens, *, logits=True):
         """Append a token to each of these slots, in one run.
 
         Args:
             slots: indices, in increasing order; each holds a text shorter than max_length.
             tokens: a token id for each.
+            logits: False leaves them where they are, see ``logits`` and ``candidates``.
 
         Returns:
             (len(slots), vocab_size) float32 logits of the tokens after those; valid until the next call.
         """
         first, last = slots[0], slots[-1] + 1
+        if self.staged:
+            first, last = 0, min(1 << (int(last) - 1).bit_length(), self.slots)
         # a row that sits out writes where its next token will, so nothing of its text is lost
-        np.minimum(self.lengths, self.max_length - 1, out=self._seqlens)
+        np.minimum(self.lengths, self.max_length - 1, out=self._seqlens.array)
         for slot, token in zip(slots, tokens, strict=True):
-            self._ids[slot, 0] = token
+            self._ids.array[slot, 0] = token
             self.lengths[slot] += 1
-        self._total[...] = self._seqlens[first:last].max() + 1
-        binding = self._bindings.get((first, last)) or self._bind_step(first, last)
-        if self.device != "cpu":
-            self._bind_step_inputs(binding, first, last)  # inputs are copied to the device when bound
-        self.session.run_with_iobinding(binding)
+        # replayed, a run has the number that it was recorded with
+        self._total[...] = self.max_length if self.recording else self._seqlens.array[first:last].max() + 1
+        if self.staged:
+            self._ids.push()
+            self._seqlens.push()
+        self._run(self._bindings.get((first, last)) or self._bind_step(first, last), last)
         rows = slice(first, last) if last - first == len(slots) else slots
-        self.candidates = (self._top_logits[rows], self._top_ids[rows]) if self._top_ids.size else None
-        return self._logits[rows]
+        self._last = self._outputs["logits"], rows
+        self.candidates = tuple([values.pull()[rows, 0] for values in self._top]) or None
+        return self.logits if logits else None
 
     def _bind_step(self, first, last):
-        binding = self._bind_cache(first, last - first)
-        self._bind_step_inputs(binding, first, last)
-        outputs = (self._logits, self._top_logits, self._top_ids)
-        self._bind_outputs(binding, *(a[first:last, None] for a in outputs))
+        binding, count = self._bind_cache(first, last - first), last - first
+        self._ids.bind(binding.bind_input, "input_ids", first, count)
+        self._seqlens.bind(binding.bind_input, "seqlens_k", first, count)
+        for name, array in (("total_sequence_length", self._total), ("logits_to_keep", self._one)):
+            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        for name, buffer in self._outputs.items():
+            buffer.bind(binding.bind_output, name, first, count)
         self._bindings[first, last] = binding
         return binding
 
-    @staticmethod
-    def _bind_outputs(binding, logits, top_logits, top_ids):
-        for name, array in (("logits", logits), ("top_logits", top_logits), ("top_ids", top_ids)):
-            if array.size:
-                binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+    def _run(self, binding, recording=_NOT_RECORDED):
+        """Run the graph; where CUDA records, under the number of a recording that all its runs have."""
+        if not self.recording:
+            self.session.run_with_iobinding(binding)
+            return
+        try:
+            self.session.run_with_iobinding(binding, self._numbered(recording))
+        except Exception:  # ONNX Runtime's exceptions share no public base
+            if recording == _NOT_RECORDED:
+                raise
+            self._numbered(recording).add_run_config_entry("gpu_graph_id", str(_NOT_RECORDED))
+            self.session.run_with_iobinding(binding, self._numbered(recording))
 
-    def _bind_step_inputs(self, binding, first, last):
-        self._bind_input(binding, "input_ids", self._ids[first:last])
-        self._bind_input(binding, "seqlens_k", self._seqlens[first:last])
-        self._bind_input(binding, "total_sequence_length", self._total)
-        self._bind_input(binding, "logits_to_keep", self._one)
+    def _numbered(self, recording):
+        if recording not in self._options:
+            self._options[recording] = ort.RunOptions()
+            self._options[recording].add_run_config_entry("gpu_graph_id", str(recording))
+        return self._options[recording]

@@ -3,6 +3,7 @@
 import numpy as np
 
 _PROBE = 256  # candidates that a nucleus is first sought among
+TOGETHER = 8  # rows from which on ``among_rows`` is quicker than ``among`` for each
 
 
 class Sampler:
@@ -92,6 +93,39 @@ class Sampler:
             kept = nucleus if kept is None else kept[nucleus]
         weights = weights.astype(np.float64)
         return kept, weights / weights.sum()
+
+
+def among_rows(samplers, logits, ids):
+    """Return the next token's id of each row, all at once: what each sampler's ``among`` would.
+
+    Args:
+        samplers: list of Sampler, each with 0 < top_k <= m.
+        logits, ids: (rows, m) float32 and int64, as ``Sampler.among`` takes a row of them.
+
+    Returns:
+        list of int.
+    """
+    uniform = np.array([sampler._uniform() for sampler in samplers])[:, None]
+    scale = np.array([1 / (sampler.temperature or 1) for sampler in samplers], np.float32)[:, None]
+    top_k, top_p = (np.array([getattr(s, name) for s in samplers])[:, None] for name in ("top_k", "top_p"))
+    places = np.arange(top_k.max())
+    logits, ids = logits[:, : len(places)], ids[:, : len(places)]
+    kept = places < top_k
+    weights = np.where(kept, np.exp((logits - logits[:, :1]) * scale), np.float32(0))
+    if (top_p < 1).any():
+        cumulative = weights.cumsum(1, dtype=np.float64)
+        needed = (cumulative < top_p * cumulative[:, -1:]).sum(1, keepdims=True) + 1
+        kept &= (places < needed) | (top_p == 1)
+        weights = np.where(kept, weights, np.float32(0))
+    order = ids.argsort(1)
+    cumulative = np.take_along_axis(weights, order, 1).cumsum(1, dtype=np.float64)
+    choice = (cumulative <= uniform * cumulative[:, -1:]).sum(1)
+    # uniform * total may round up to the total
+    last = len(places) - 1 - np.take_along_axis(kept, order, 1)[:, ::-1].argmax(1)
+    rows = np.arange(len(ids))
+    chosen = ids[rows, order[rows, np.minimum(choice, last)]]
+    greedy = np.array([sampler.temperature == 0 for sampler in samplers])
+    return np.where(greedy, ids[:, 0], chosen).tolist()
 
 
 def top_k_indices(values, k):

@@ -4,18 +4,17 @@ Environment:
     BIGMODEL_PROVIDERS: providers to try in this order, such as "cuda,cpu".
     BIGMODEL_THREADS: threads of a CPU session.
     BIGMODEL_SPINNING: 1 lets idle threads spin: faster on an idle machine, slower on a busy one.
+    BIGMODEL_CUDA_GRAPH: 0 lets CUDA run step by step what it could replay whole.
 """
 
 import os
-from ctypes.util import find_library
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import onnxruntime as ort
 
 from bigmodel.errors import ModelFolderError, ProviderError
-from bigmodel.runtime import lent
+from bigmodel.runtime import cuda, lent
 
 # our name -> ONNX Runtime's, in the order of preference
 PROVIDERS = {
@@ -37,6 +36,8 @@ class Session:
         path: the graph.
         threads: of the CPU; 0 elsewhere.
         skipped: a sentence for each provider that was tried before and cannot be had.
+        staged: its buffers are not the host's memory: what goes in and out is copied.
+        cuda_graph: runs of fixed buffers can be recorded and replayed.
     """
 
     ort: ort.InferenceSession
@@ -45,37 +46,63 @@ class Session:
     path: Path
     threads: int
     skipped: tuple
+    staged: bool = False
+    cuda_graph: bool = False
 
 
-def create_session(path, providers=None, threads=None):
-    """Open a graph on the first provider that this machine really offers.
+def create_session(path, providers=None, threads=None, *, cuda_graph=False):
+    """Open one graph; see ``create_sessions``."""
+    return create_sessions([path], providers, threads, cuda_graph=cuda_graph)[0]
+
+
+def create_sessions(paths, providers=None, threads=None, *, cuda_graph=False):
+    """Open graphs that work together on the first provider that this machine really offers to all of them.
 
     Args:
-        path: the .onnx file, or a dict of provider -> file where providers need graphs of their own; "tensorrt" falls
-            back on the file of "cuda".
+        paths: of each, the .onnx file, or a dict of provider -> file where providers need graphs of their own;
+            "tensorrt" falls back on the file of "cuda".
         providers: names of PROVIDERS in order; None takes BIGMODEL_PROVIDERS, or all of them.
         threads: of a CPU session; None takes BIGMODEL_THREADS, or the cores that this process may use but one.
+        cuda_graph: runs are to be recorded on CUDA where it can, see Session; every run has to name its recording.
 
     Returns:
-        Session.
+        list of Session.
 
     Raises:
         ProviderError: an unknown name, or none of the providers can be had; says why for each.
-        ModelFolderError: the graph cannot be read.
+        ModelFolderError: a file is missing, or the CPU cannot read it.
     """
     skipped = []
     for provider in provider_order(providers):
-        file = _graph_for(provider, path)
-        reason = "there is no graph for it" if file is None else unavailable(provider)
+        sessions, reason = _try(provider, paths, threads, cuda_graph, tuple(skipped))
         if not reason:
-            count = thread_count(threads) if provider == "cpu" else 0
-            session = _open(Path(file), provider, count)
-            if session.get_providers()[0] == PROVIDERS[provider]:
-                device = "cpu" if provider == "cpu" else "cuda"
-                return Session(session, provider, device, Path(file), count, tuple(skipped))
-            reason = "ONNX Runtime cannot load its libraries"
+            return sessions
         skipped.append(f"{provider}: {reason}")
     raise ProviderError(f"no provider can be had ({'; '.join(skipped)})")
+
+
+def _try(provider, paths, threads, cuda_graph, skipped):
+    """Return the graphs' Sessions on a provider, and why there are none, or ""."""
+    files = [_graph_for(provider, path) for path in paths]
+    reason = "there is no graph for it" if None in files else unavailable(provider)
+    if reason:
+        return [], reason
+    count, staged, sessions = thread_count(threads) if provider == "cpu" else 0, provider != "cpu", []
+    for file in map(Path, files):
+        if not file.is_file():
+            raise ModelFolderError(f"{file} is missing")
+        try:
+            session, recorded = _open(file, provider, count, cuda_graph)
+        except Exception as error:  # ONNX Runtime's exceptions share no public base
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if provider == "cpu":
+                raise ModelFolderError(f"{file} cannot be read: {said}") from error
+            return [], said[:300]  # the graph may be whole: let another provider say
+        if session.get_providers()[0] != PROVIDERS[provider]:
+            return [], cuda.preload() or "ONNX Runtime cannot load its libraries"
+        device = "cuda" if staged else "cpu"
+        sessions.append(Session(session, provider, device, file, count, skipped, staged, recorded))
+    return sessions, ""
 
 
 def _graph_for(provider, path):
@@ -114,9 +141,7 @@ def unavailable(provider):
         return "ZeroGPU lends a GPU for single calls alone"
     if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists() or os.name == "nt"):
         return "this machine has no NVIDIA GPU"
-    if provider == "tensorrt" and not (find_library("nvinfer") or find_spec("tensorrt_libs")):
-        return "TensorRT is not installed"
-    return ""
+    return cuda.tensorrt_fault() if provider == "tensorrt" else ""
 
 
 def thread_count(threads=None):
@@ -144,7 +169,8 @@ def _usable_cores():
     return max(1, min(cores - 1, MAX_THREADS))
 
 
-def _open(path, provider, threads):
+def _open(path, provider, threads, cuda_graph):
+    """Return an InferenceSession, and whether its runs can be recorded."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
@@ -154,12 +180,17 @@ def _open(path, provider, threads):
         options.intra_op_num_threads = threads
         spinning = os.environ.get("BIGMODEL_SPINNING", "0")
         options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
-    elif hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # finds CUDA in torch's or nvidia's packages
-    if not path.is_file():
-        raise ModelFolderError(f"{path} is missing")
-    names = [PROVIDERS[provider]] + ([PROVIDERS["cuda"]] if provider == "tensorrt" else [])
-    try:
-        return ort.InferenceSession(str(path), options, providers=[*dict.fromkeys([*names, PROVIDERS["cpu"]])])
-    except Exception as error:  # ONNX Runtime's exceptions share no public base
-        raise ModelFolderError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        return _session(path, options, []), False
+    cuda.preload()
+    others = [(PROVIDERS["tensorrt"], cuda.tensorrt_options(path))] if provider == "tensorrt" else []
+    if cuda_graph and provider == "cuda" and os.environ.get("BIGMODEL_CUDA_GRAPH", "1") != "0":
+        try:
+            return _session(path, options, [(PROVIDERS["cuda"], {"enable_cuda_graph": "1"})]), True
+        except Exception:  # not every graph can be recorded; without that it may run
+            pass
+    return _session(path, options, [*others, PROVIDERS["cuda"]]), False
+
+
+def _session(path, options, providers):
+    # without its fallback, which prints a page and hides the reason
+    return ort.InferenceSession(str(path), options, providers=[*providers, PROVIDERS["cpu"]], enable_fallback=0)

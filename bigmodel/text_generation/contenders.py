@@ -36,11 +36,11 @@ class Ours:
         """Return (seconds to the first token, seconds in all)."""
         started = time.perf_counter()
         sampler = self.sampler(TEMPERATURE, TOP_K, 1.0, seed)
-        self.decoder.prefill(0, prompt)
+        self.decoder.prefill(0, prompt, logits=False)
         token = self.choose(sampler)
         first = time.perf_counter() - started
         for _ in range(new - 1):
-            self.decoder.step([0], [token])
+            self.decoder.step([0], [token], logits=False)
             token = self.choose(sampler)
         return first, time.perf_counter() - started
 

@@ -10,25 +10,27 @@ import numpy as np
 
 from bigmodel.config import read_json
 from bigmodel.errors import ModelFolderError
+from bigmodel.runtime.engines import check_provider
 from bigmodel.runtime.sampling import Sampler
 from bigmodel.runtime.tokenizer import Tokenizer
 
 START = "<|endoftext|>"
 SAMPLING = ("temperature", "top_k", "top_p", "max_new_tokens")
-ENGINES = ("torch", "onnx")
 
 
-def open_engine(name, folder):
-    """Open a model by one of ENGINES.
+def open_engine(name, folder, provider=None):
+    """Open a model by one of runtime.engines.ENGINES; see runtime.engines.open_engine.
 
     Raises:
         ModelFolderError, ConfigError: the folder is not what the engine needs.
+        ProviderError: the provider cannot be had.
     """
+    check_provider(name, provider)
     if name == "onnx" and not (Path(folder) / "manifest.json").exists():
         raise ModelFolderError(
             f"{folder} has no ONNX files; export it first: python -m bigmodel export text_generation"
         )
-    return TorchEngine(folder) if name == "torch" else OnnxEngine(folder)
+    return TorchEngine(folder) if name == "torch" else OnnxEngine(folder, provider)
 
 
 class OnnxEngine:
@@ -42,10 +44,10 @@ class OnnxEngine:
         defaults: the sampling of generation_config.json.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, provider=None):
         from bigmodel.text_generation.runtime import TextGenerator
 
-        self.generator = TextGenerator.from_pretrained(folder)
+        self.generator = TextGenerator.from_pretrained(folder, providers=[provider] if provider else None)
         self.name = f"onnx-{self.generator.provider}"
         self.config, self.tokenizer = self.generator.config, self.generator.tokenizer
         self.context, self.defaults = self.generator.context, self.generator.defaults

@@ -17,10 +17,11 @@ from bigmodel.config import read_json
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.evaluation.likelihood import bits_per_byte, negative_log_likelihood
 from bigmodel.evaluation.results import entry, merge, shown_path
+from bigmodel.runtime import engines
 from bigmodel.text_generation import copies, verses
 from bigmodel.text_generation.config import PRESETS
 from bigmodel.text_generation.data import POEM_COLUMNS, read_plain, unknown_share, valid_plain, valid_poems
-from bigmodel.text_generation.engines import ENGINES, SAMPLING, open_engine
+from bigmodel.text_generation.engines import SAMPLING, open_engine
 from bigmodel.text_generation.model import document_windows
 from bigmodel.training.sources import FORMATS, read_rows
 
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument(
         "--train", type=Path, help="what the model was trained on, to find copies; default: the preset's"
     )
-    parser.add_argument("--engine", choices=ENGINES, default="onnx", help="what runs the model")
+    engines.add_arguments(parser)
     parser.add_argument("--samples", type=int, default=200, help="poems to write, or five times the plain texts")
     parser.add_argument("--seed", type=int, default=1, help="of the samples and of their titles")
     parser.add_argument("--temperature", type=float, help="default: generation_config.json's, as the next two")
@@ -52,10 +53,10 @@ def run(arguments):
         raise ConfigError(f"samples {arguments.samples}: give 0 or more")
     card = read_json(arguments.model / "config.json").get("bigmodel", {})
     source, train = find_corpora(arguments, card)
-    engine = open_engine(arguments.engine, arguments.model)
+    engine = open_engine(arguments.engine, arguments.model, arguments.provider)
     asked = {name: getattr(arguments, name, None) for name in SAMPLING}
     sampling = {name: engine.defaults[name] if value is None else value for name, value in asked.items()}
-    evaluation = Evaluation(engine, source, arguments.seed, command_of(arguments), sampling)
+    evaluation = Evaluation(engine, source, arguments.seed, command_of(arguments, engine.name), sampling)
     if card.get("format") == "poetry":
         if arguments.compare:
             compare(evaluation, train, arguments.samples)
@@ -92,13 +93,14 @@ def find_corpora(arguments, card):
     return source, train
 
 
-def command_of(arguments):
+def command_of(arguments, engine):
     """Return the command that measures the same again."""
     words = ["python -m bigmodel evaluate text_generation"]
     for name in ("model", "data", "train"):
         if (value := getattr(arguments, name)) is not None:
             words.append(f"--{name} {shown_path(value)}")
-    words += [f"--engine {arguments.engine}", f"--samples {arguments.samples}", f"--seed {arguments.seed}"]
+    words += engines.words(arguments, engine)
+    words += [f"--samples {arguments.samples}", f"--seed {arguments.seed}"]
     for name in ("temperature", "top_k", "top_p"):
         if (value := getattr(arguments, name)) is not None:
             words.append(f"--{name.replace('_', '-')} {value:g}")

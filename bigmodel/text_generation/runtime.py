@@ -78,7 +78,7 @@ class TextGenerator:
             ProviderError: no provider can be had.
         """
         folder = ModelFolder.open(folder_or_hub_id)
-        return cls(folder, create_session(folder.graphs(), providers, threads), slots)
+        return cls(folder, create_session(folder.graphs(), providers, threads, cuda_graph=True), slots)
 
     def stream(
         self,

@@ -10,9 +10,10 @@ from bigmodel.text_to_image.model import load_model
 from bigmodel.text_to_image.runtime import ImageGenerator
 
 
-def open_engine(name, folder):
+def open_engine(name, folder, provider=None):
     """Open a model folder as a ImageGenerator by one of runtime.engines.ENGINES."""
-    return engines.open_engine(name, folder, ImageGenerator, lambda opened: TorchModel(load_model(opened.path)))
+    make = lambda opened: TorchModel(load_model(opened.path))  # noqa: E731
+    return engines.open_engine(name, folder, ImageGenerator, make, provider)
 
 
 class TorchModel:

@@ -34,7 +34,7 @@ from bigmodel.config import read_json
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.evaluation.notes import engine_order
 from bigmodel.evaluation.results import entry, merge, read_metrics, renew_checksum, shown_path
-from bigmodel.runtime.engines import ENGINES
+from bigmodel.runtime import engines
 from bigmodel.text_to_image.config import PRESETS
 from bigmodel.text_to_image.data import Composer, read_pictures
 from bigmodel.text_to_image.engines import open_engine
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     """Declare the options of ``evaluate text_to_image``."""
     parser.add_argument("--model", type=Path, required=True, help="model folder, or checkpoint folder for torch")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora, or your own corpus")
-    parser.add_argument("--engine", choices=ENGINES, default="onnx", help="what runs the model")
+    engines.add_arguments(parser)
     parser.add_argument("--limit", type=int, help="draw so many pictures of each set, at most")
     parser.add_argument("--steps", type=int, help="of the sampling; default: the model's own")
     parser.add_argument("--guidance", type=float, help="how closely captions are followed; default: the model's own")
@@ -90,7 +90,7 @@ def run(arguments):
         raise ConfigError(f"limit {arguments.limit}: give 1 or more")
     if arguments.seed < 0:
         raise ConfigError(f"seed {arguments.seed}: give 0 or more")
-    generator, engine = open_engine(arguments.engine, arguments.model)
+    generator, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
     config = read_json(arguments.model / "config.json")
     path, size = find_corpus(arguments.data, generator.folder.name), config["sample_size"]
     pictures = read_pictures(path, "train")
@@ -99,7 +99,7 @@ def run(arguments):
     options = {"steps": arguments.steps, "guidance": arguments.guidance}
     settings = generator.defaults | {name: value for name, value in options.items() if value is not None}
     draw = lambda captions, seeds: drawn(generator, captions, seeds, options)  # noqa: E731
-    about = {"engine": engine, "command": command_of(arguments), "seed": arguments.seed, "settings": settings}
+    about = {"engine": engine, "command": command_of(arguments, engine), "seed": arguments.seed, "settings": settings}
     sets, entries = find_sets(path, judges, arguments.seed), []
     threshold = float(np.quantile(nearest(sets["train"].images, judges.images), COPIES))
     for name, asked in sets.items():
@@ -139,10 +139,10 @@ def find_corpus(data, name):
     return path
 
 
-def command_of(arguments):
+def command_of(arguments, engine):
     """Return the command that measures the same again."""
     words = ["python -m bigmodel evaluate text_to_image", f"--model {shown_path(arguments.model)}"]
-    words += [f"--data {shown_path(arguments.data)}", f"--engine {arguments.engine}"]
+    words += [f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)]
     values = {name: getattr(arguments, name) for name in ("limit", "steps", "guidance")}
     words += [f"--{name} {value:g}" for name, value in values.items() if value is not None]
     words += [f"--judges {shown_path(arguments.judges)}"] if arguments.judges else []

@@ -11,7 +11,7 @@ from PIL import Image
 from bigmodel.config import read_json
 from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.runtime.artifacts import ModelFolder
-from bigmodel.runtime.session import create_session
+from bigmodel.runtime.session import create_sessions
 from bigmodel.runtime.tokenizer import Tokenizer
 from bigmodel.text_to_image.sampler import SAMPLERS, guided, sample
 
@@ -91,6 +91,7 @@ class ImageGenerator:
         model: Graphs, or another with ``encode`` and ``denoise``.
         provider: what that runs on, such as "cpu", "cuda" or "tensorrt".
         threads: of a CPU session.
+        skipped: why the providers before it are not used.
 
     Attributes:
         size: (height, width) of a picture, in pixels.
@@ -98,8 +99,8 @@ class ImageGenerator:
         defaults: steps, guidance, sampler.
     """
 
-    def __init__(self, folder, model, *, provider, threads=None):
-        self.folder, self.model, self.provider, self.threads = folder, model, provider, threads
+    def __init__(self, folder, model, *, provider, threads=None, skipped=()):
+        self.folder, self.model, self.provider, self.threads, self.skipped = folder, model, provider, threads, skipped
         self.tokenizer = Tokenizer(folder.file("tokenizer.json"))
         self.tokenizer.raw.encode_special_tokens = True  # a visitor's "<|endoftext|>" is text
         try:
@@ -128,8 +129,10 @@ class ImageGenerator:
             ProviderError: none of the providers can be had.
         """
         folder = ModelFolder.open(folder_or_hub_id)
-        sessions = [create_session(folder.graphs(name), providers, threads) for name in ("text_encoder", "transformer")]
-        return cls(folder, Graphs(*sessions), provider=sessions[1].provider, threads=sessions[1].threads)
+        graphs = [folder.graphs(name) for name in ("text_encoder", "transformer")]
+        encoder, transformer = create_sessions(graphs, providers, threads)
+        about = {"provider": transformer.provider, "threads": transformer.threads, "skipped": transformer.skipped}
+        return cls(folder, Graphs(encoder, transformer), **about)
 
     # --- words ------------------------------------------------------------------------------------------------
 

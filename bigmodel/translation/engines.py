@@ -12,9 +12,9 @@ from bigmodel.runtime import engines
 from bigmodel.translation.runtime import Translator
 
 
-def open_engine(name, folder):
+def open_engine(name, folder, provider=None):
     """Open a model folder as a Translator by one of runtime.engines.ENGINES."""
-    return engines.open_engine(name, folder, Translator, _torch_model)
+    return engines.open_engine(name, folder, Translator, _torch_model, provider)
 
 
 def _torch_model(opened):

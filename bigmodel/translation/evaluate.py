@@ -18,7 +18,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.evaluation.results import entry, merge, shown_path
-from bigmodel.runtime.engines import ENGINES
+from bigmodel.runtime import engines
 from bigmodel.training.sources import FORMATS, read_rows
 from bigmodel.translation.data import COLUMNS
 from bigmodel.translation.engines import open_engine
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser):
     """Declare the options of ``evaluate translation``."""
     parser.add_argument("--model", type=Path, required=True, help="model folder, or checkpoint folder for torch")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the test files, or a file to score")
-    parser.add_argument("--engine", choices=ENGINES, default="onnx", help="what runs the model")
+    engines.add_arguments(parser)
     parser.add_argument("--beams", type=int, help="hypotheses a sentence; default: generation_config.json's")
     parser.add_argument("--limit", type=int, help="score the first sentences of each file alone, so many")
 
@@ -49,10 +49,10 @@ def run(arguments):
     """Measure, print and keep every figure, and return 0."""
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"limit {arguments.limit}: give 1 or more")
-    translator, engine = open_engine(arguments.engine, arguments.model)
+    translator, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
     beams = translator.defaults["num_beams"] if arguments.beams is None else arguments.beams
     search = {"num_beams": beams, "length_penalty": translator.defaults["length_penalty"]}
-    about = {"engine": engine, "command": command_of(arguments)}
+    about = {"engine": engine, "command": command_of(arguments, engine)}
     entries, samples = [], {}
     for name, direction, sources, references in read_tests(arguments.data, translator.directions, arguments.limit):
         dataset = f"{'→'.join(direction)} {name}"
@@ -109,10 +109,10 @@ def find_tests(data, directions):
     return fitting
 
 
-def command_of(arguments):
+def command_of(arguments, engine):
     """Return the command that measures the same again."""
     words = ["python -m bigmodel evaluate translation", f"--model {shown_path(arguments.model)}"]
-    words += [f"--data {shown_path(arguments.data)}", f"--engine {arguments.engine}"]
+    words += [f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)]
     words += [f"--{name} {value}" for name in ("beams", "limit") if (value := getattr(arguments, name)) is not None]
     return " ".join(words)
 

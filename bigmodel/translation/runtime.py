@@ -8,7 +8,7 @@ import numpy as np
 
 from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.runtime.artifacts import ModelFolder
-from bigmodel.runtime.session import create_session
+from bigmodel.runtime.session import create_sessions
 from bigmodel.runtime.tokenizer import Tokenizer
 from bigmodel.translation import placeholders
 from bigmodel.translation.beam_search import beam_search
@@ -62,13 +62,14 @@ class Translator:
         model: decoding.EncoderDecoder of its graphs, or another with ``end`` and ``start``.
         provider: what that runs on, such as "cpu", "cuda" or "tensorrt".
         threads: of a CPU session.
+        skipped: why the providers before it are not used.
 
     Attributes:
         directions: tuple of (source, target) codes.
     """
 
-    def __init__(self, folder, model, *, provider, threads=None):
-        self.folder, self.model, self.provider, self.threads = folder, model, provider, threads
+    def __init__(self, folder, model, *, provider, threads=None, skipped=()):
+        self.folder, self.model, self.provider, self.threads, self.skipped = folder, model, provider, threads, skipped
         self.tokenizer = Tokenizer(folder.file("tokenizer.json"))
         self.tokenizer.raw.encode_special_tokens = True  # a visitor's "<|en-de|>" is text
         directions = folder.card.get("directions", [])
@@ -98,10 +99,10 @@ class Translator:
             ProviderError: none of the providers can be had.
         """
         folder = ModelFolder.open(folder_or_hub_id)
-        stacks = (folder.graphs(f"{stack}_model") for stack in ("encoder", "decoder"))
-        encoder, decoder = (create_session(graphs, providers, threads) for graphs in stacks)
+        stacks = [folder.graphs(f"{stack}_model") for stack in ("encoder", "decoder")]
+        encoder, decoder = create_sessions(stacks, providers, threads)
         model = EncoderDecoder(encoder, decoder, folder.config)
-        return cls(folder, model, provider=decoder.provider, threads=decoder.threads)
+        return cls(folder, model, provider=decoder.provider, threads=decoder.threads, skipped=decoder.skipped)
 
     def detect(self, text):
         """Return (code, probability) of the languages that a text may be in, best first; see detection."""

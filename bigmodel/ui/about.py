@@ -38,12 +38,16 @@ def health(models):
     entries = models.entries.values()
     states = {entry.state for entry in entries}
     status = "degraded" if "broken" in states or not states else "loading" if "loading" in states else "ok"
-    listed = {
-        entry.name: {"task": entry.card.get("task"), "state": entry.state, "fault": entry.fault} for entry in entries
-    }
+    listed = {entry.name: _said(entry) for entry in entries}
     providers = sorted({entry.model.provider for entry in entries if entry.model})
     found = {"status": status, "models": listed, "providers": providers, "versions": versions()}
     return {**found, "zero_gpu": models.loans.report()} if models.loans.possible else found
+
+
+def _said(entry):
+    """Return what /health says of a model."""
+    said = {"task": entry.card.get("task"), "state": entry.state, "fault": entry.fault}
+    return {**said, "provider": entry.model.provider, "skipped": entry.skipped} if entry.model else said
 
 
 def read_card(folder, name="", language="en"):
@@ -115,7 +119,25 @@ def host_html(models):
     head = "".join(f"<th scope='col'>{words(key)}</th>" for key in ("model", "status", "provider"))
     packages = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(v)}</dd></div>" for name, v in versions().items())
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f"<section><h2>{words('this_host')}</h2>{table}<h3>{words('versions')}</h3><dl>{packages}</dl></section>"
+    return (
+        f"<section><h2>{words('this_host')}</h2>{table}{_not_used(models)}"
+        f"<h3>{words('versions')}</h3><dl>{packages}</dl></section>"
+    )
+
+
+def _not_used(models):
+    """Return why providers are not used, each reason once; with the models that it holds for, where not for all."""
+    opened = [entry for entry in models.entries.values() if entry.model]
+    found = {}
+    for entry in opened:
+        for reason in entry.skipped:
+            found.setdefault(reason, []).append(entry.card.get("title", entry.name))
+    rows = []
+    for reason, titles in found.items():
+        provider, _, why = reason.partition(": ")
+        why += f" ({', '.join(titles)})" * (len(titles) < len(opened))
+        rows.append(f"<div><dt>{escape(provider_name(provider))}</dt><dd lang='en'>{escape(why)}</dd></div>")
+    return f"<h3>{words('not_used')}</h3><dl>{''.join(rows)}</dl>" if rows else ""
 
 
 def _where(entry):

@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -177,3 +178,20 @@ def test_hub_failure_is_one_line(monkeypatch):
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     refuses("someone/tiny", "someone/tiny", "no route to host")
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path, monkeypatch):
+    source, target = tmp_path / "source", tmp_path / "folder/model.onnx"
+    source.write_bytes(b"whole")
+
+    def cut_off(source, target):
+        Path(target).write_bytes(b"wh")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(artifacts.os, "link", lambda *_: (_ for _ in ()).throw(OSError))  # another disk
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(artifacts.shutil, "copyfile", cut_off)
+        artifacts._real_file(source, target)
+    assert not list(target.parent.iterdir())
+    artifacts._real_file(source, target)
+    assert target.read_bytes() == b"whole" and list(target.parent.iterdir()) == [target]

@@ -14,7 +14,7 @@ from bigmodel.runtime.sampling import Sampler
 class CountingDecoder:
     """A decoder whose next token depends on its slot's text alone; it notes what it was asked."""
 
-    max_length, vocab_size, candidates = 100, 50, None
+    max_length, vocab_size, candidates, logits = 100, 50, None, None
 
     def __init__(self, slots=5, seconds=0.0):
         self.slots, self.seconds, self.log = slots, seconds, []
@@ -23,14 +23,15 @@ class CountingDecoder:
     def _logits(self, slots):
         logits = np.zeros((len(slots), self.vocab_size), np.float32)
         logits[np.arange(len(slots)), (7 * self.sums[slots] + self.lengths[slots]) % 49 + 1] = 9
+        self.logits = logits
         return logits
 
-    def prefill(self, slot, ids, logits_to_keep=1):
+    def prefill(self, slot, ids, logits_to_keep=1, *, logits=True):
         self.log.append(("prefill", slot, len(ids)))
         self.lengths[slot], self.sums[slot] = len(ids), sum(ids)
         return self._logits([slot])
 
-    def step(self, slots, tokens):
+    def step(self, slots, tokens, *, logits=True):
         time.sleep(self.seconds)
         self.log.append(("step", tuple(slots)))
         for slot, token in zip(slots, tokens, strict=True):
@@ -180,7 +181,7 @@ def test_a_fault_of_the_decoder_is_told_to_those_whose_tokens_it_cost():
     batch.join(one)
     batch.join(other)
     assert batch.read(one) and batch.read(other)
-    decoder.step = lambda slots, tokens: 1 / 0
+    decoder.step = lambda slots, tokens, **_: 1 / 0
     for each in (one, other):
         with pytest.raises(ZeroDivisionError):
             batch.read(each)

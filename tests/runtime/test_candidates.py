@@ -5,7 +5,7 @@ import pytest
 
 from bigmodel.config import read_json
 from bigmodel.runtime.decoding import Decoder
-from bigmodel.runtime.sampling import Sampler
+from bigmodel.runtime.sampling import Sampler, among_rows
 from bigmodel.runtime.session import create_session
 
 
@@ -35,3 +35,35 @@ def test_decoder_gives_them_for_each_row(tiny_stories):
         top_logits, top_ids = decoder.candidates
         for row, values, ids in zip(logits, top_logits, top_ids, strict=True):
             assert np.array_equal(values, row[ids]) and ids[0] == row.argmax()
+
+
+def test_rows_together_equal_each_alone():
+    rng = np.random.default_rng(0)
+    settings = [
+        (0.8, 40, 1.0),
+        (1.3, 64, 0.9),
+        (0.5, 1, 0.5),
+        (0, 40, 0.9),
+        (1.0, 3, 1e-6),
+        (0.01, 64, 0.99),  # most weights are 0
+    ]
+    chosen = [settings[i % len(settings)] for i in range(50)]
+    alone, together = ([Sampler(*one, seed=i) for i, one in enumerate(chosen)] for _ in range(2))
+    for step in range(100):
+        logits = (rng.standard_normal((50, 64)) * 4).astype(np.float32)
+        if step % 3 == 0:
+            logits = logits.round()  # ties
+        logits = -np.sort(-logits)
+        ids = rng.permuted(np.tile(np.arange(5000), (50, 1)), axis=1)[:, :64]
+        assert among_rows(together, logits, ids) == [s.among(*few) for s, *few in zip(alone, logits, ids, strict=True)]
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1.0])  # 1 does not come, but a product may round up to it
+def test_rows_together_at_the_ends_of_chance(uniform):
+    rng = np.random.default_rng(1)
+    logits = -np.sort(-rng.standard_normal((9, 64)).astype(np.float32))
+    ids = rng.permuted(np.tile(np.arange(64), (9, 1)), axis=1)
+    samplers = [Sampler(1.0, 5 + i, 0.9) for i in range(9)]
+    for sampler in samplers:
+        sampler._uniform = lambda: uniform
+    assert among_rows(samplers, logits, ids) == [s.among(*few) for s, *few in zip(samplers, logits, ids, strict=True)]

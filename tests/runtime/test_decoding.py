@@ -1,21 +1,27 @@
 """The cache: rows join, leave and sit out without a trace in each other's logits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bigmodel.config import read_json
+from bigmodel.runtime.buffers import Buffer
 from bigmodel.runtime.decoding import Decoder
 from bigmodel.runtime.session import create_session
 
+# the host's memory, a device's beside it (it is the host's, too), and one that records runs
+WAYS = {"host": {}, "staged": {"staged": True}, "recorded": {"staged": True, "cuda_graph": True}}
 
-def decoder_maker(folder):
-    session = create_session(folder / "onnx/model_quantized.onnx", providers="cpu", threads=1)
+
+def decoder_maker(folder, **way):
+    session = replace(create_session(folder / "onnx/model_quantized.onnx", providers="cpu", threads=1), **way)
     return lambda slots: Decoder(session, read_json(folder / "config.json"), slots)
 
 
-@pytest.fixture(scope="module")
-def make_decoder(tiny_stories):
-    return decoder_maker(tiny_stories)
+@pytest.fixture(scope="module", params=WAYS)
+def make_decoder(tiny_stories, request):
+    return decoder_maker(tiny_stories, **WAYS[request.param])
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +31,9 @@ def texts():
 
 
 @pytest.fixture(scope="module")
-def alone(make_decoder, texts):
-    """Logits of each text's steps, from prompts of 3, 5, 7 … tokens, each text alone."""
-    return [steps(make_decoder(1), ids, 3 + 2 * r) for r, ids in enumerate(texts)]
+def alone(tiny_stories, texts):
+    """Logits of each text's steps, from prompts of 3, 5, 7 … tokens, each text alone on the host."""
+    return [steps(decoder_maker(tiny_stories)(1), ids, 3 + 2 * r) for r, ids in enumerate(texts)]
 
 
 def steps(decoder, ids, prompt):
@@ -82,3 +88,46 @@ def test_a_full_row_does_not_disturb(make_decoder, texts, alone):
     logits = decoder.step([0, 2], [texts[0][3], texts[1][5]])
     assert np.array_equal(logits[0], alone[0][1])
     assert np.array_equal(logits[1], alone[1][1])
+
+
+class Watched:
+    """An InferenceSession that notes the number of each recording, and may refuse to record."""
+
+    def __init__(self, session, refuse=False):
+        self._session, self.refuse, self.numbers = session, refuse, []
+
+    def __getattr__(self, name):
+        return getattr(self._session, name)
+
+    def run_with_iobinding(self, binding, options):
+        number = int(options.get_run_config_entry("gpu_graph_id"))
+        if self.refuse and number >= 0:
+            raise RuntimeError("a node cannot be captured")
+        self.numbers.append(number)
+        self._session.run_with_iobinding(binding, options)
+
+
+@pytest.mark.parametrize("refuse", [False, True])
+def test_what_is_recorded(tiny_stories, texts, alone, refuse):
+    session = create_session(tiny_stories / "onnx/model_quantized.onnx", providers="cpu", threads=1)
+    watched = Watched(session.ort, refuse)
+    session = replace(session, ort=watched, staged=True, cuda_graph=True)
+    decoder = Decoder(session, read_json(tiny_stories / "config.json"), 6)
+    for slot in (0, 2, 4):
+        decoder.prefill(slot, texts[0][:3])
+    for slots in ([0], [0, 2], [2], [2, 4], [0]):
+        decoder.lengths[slots] = 3
+        logits = decoder.step(slots, [texts[0][3]] * len(slots))
+        assert all(np.array_equal(row, alone[0][1]) for row in logits)
+    # prompts never; steps by the first 1, 2, 4 … slots
+    assert watched.numbers == [-1] * 8 if refuse else watched.numbers == [-1] * 3 + [1, 4, 4, 6, 1]
+
+
+def test_all_logits_leave_the_device_only_when_asked_for(tiny_stories, texts, monkeypatch):
+    decoder = decoder_maker(tiny_stories, staged=True)(4)
+    pulled, pull = [], Buffer.pull
+    monkeypatch.setattr(Buffer, "pull", lambda self: pulled.append(self.shape[-1]) or pull(self))
+    assert decoder.prefill(0, texts[0][:3], logits=False) is None
+    assert decoder.step([0], [texts[0][3]], logits=False) is None
+    assert pulled == [64, 64] and decoder.candidates[1][0, 0] == decoder.logits[0].argmax()
+    assert pulled[-1] == decoder.vocab_size

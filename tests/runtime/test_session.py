@@ -1,10 +1,13 @@
 """Providers and threads: what is asked for, what is there, and what is said."""
 
+from pathlib import Path
+
 import onnxruntime as ort
 import pytest
 
 from bigmodel.errors import ModelFolderError, ProviderError
 from bigmodel.runtime import session as sessions
+from bigmodel.runtime.artifacts import ModelFolder
 from bigmodel.runtime.session import create_session, provider_order, thread_count
 
 GRAPH = "onnx/model_quantized.onnx"
@@ -43,10 +46,51 @@ def test_a_silent_fallback_is_noticed(tiny_stories, monkeypatch):
     real = ort.InferenceSession
     monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
     monkeypatch.setattr(
-        ort, "InferenceSession", lambda path, options, providers: real(path, options, ["CPUExecutionProvider"])
+        ort, "InferenceSession", lambda path, options, providers, **_: real(path, options, ["CPUExecutionProvider"])
     )
+    monkeypatch.setattr(sessions.cuda, "preload", lambda: "")
     session = create_session(tiny_stories / GRAPH, providers="cuda,cpu", threads=1)
     assert session.provider == "cpu" and "libraries" in session.skipped[0]
+    monkeypatch.setattr(sessions.cuda, "preload", lambda: "libcudnn.so.9: cannot open shared object file")
+    session = create_session(tiny_stories / GRAPH, providers="cuda,cpu", threads=1)
+    assert session.skipped == ("cuda: libcudnn.so.9: cannot open shared object file",)
+
+
+def test_a_provider_that_fails_leaves_the_next_one_its_turn(tiny_stories, monkeypatch):
+    monkeypatch.setattr(sessions, "unavailable", lambda provider: "")
+    real = ort.InferenceSession
+
+    def open_session(path, options, providers, **others):
+        if providers != ["CPUExecutionProvider"]:
+            raise RuntimeError("CUDA failure 2: out of memory\nand more")
+        return real(path, options, providers, **others)
+
+    monkeypatch.setattr(ort, "InferenceSession", open_session)
+    session = create_session(tiny_stories / GRAPH, providers="cuda,cpu", threads=1, cuda_graph=True)
+    assert (session.provider, session.cuda_graph, session.staged) == ("cpu", False, False)
+    assert session.skipped == ("cuda: CUDA failure 2: out of memory",)
+    with pytest.raises(ProviderError, match="cuda: CUDA failure 2: out of memory"):
+        create_session(tiny_stories / GRAPH, providers="cuda")
+
+
+def test_graphs_that_work_together_have_one_provider(exact_folder, monkeypatch):
+    graphs = [ModelFolder.open(exact_folder).graphs(f"{stack}_model") for stack in ("encoder", "decoder")]
+    monkeypatch.setattr(sessions, "unavailable", lambda provider: "")
+    real, opened = ort.InferenceSession, []
+
+    def open_session(path, options, providers, **others):  # CUDA takes the encoder alone
+        opened.append((Path(path).name, providers[0]))
+        if "decoder" in path and len(providers) > 1:
+            raise RuntimeError("no kernel")
+        session = real(path, options, ["CPUExecutionProvider"], **others)
+        monkeypatch.setattr(session, "get_providers", lambda: providers)
+        return session
+
+    monkeypatch.setattr(ort, "InferenceSession", open_session)
+    found = sessions.create_sessions(graphs, providers="cuda,cpu", threads=1)
+    assert [session.provider for session in found] == ["cpu", "cpu"]
+    assert {session.skipped for session in found} == {("cuda: no kernel",)}
+    assert opened[0] == ("encoder_model_fp16.onnx", "CUDAExecutionProvider")
 
 
 def test_provider_order(monkeypatch):
