@@ -48,7 +48,7 @@ def routes(models):
             asked = _read(await http.body())
             request = await run_in_threadpool(_check, models, asked)
             generator = await run_in_threadpool(models.get, request.model, TASK)
-            parts = _write(generator, request, asked.get("stop"), places)
+            parts = models.watch(_write, "completions")(generator, request, asked.get("stop"), places)
             first = await run_in_threadpool(next, parts)  # what is wrong shows before the answer has begun
         except BusyError as error:
             return _refusal(503, error)
@@ -85,6 +85,8 @@ def _check(models, asked):
     for name, idle in IDLE.items():
         if asked.get(name) is not None and asked[name] not in idle:
             raise InputError(name, f"{str(asked[name])[:40]!r} is not offered here; leave it out")
+    if not isinstance(asked.get("stream_options") or {}, dict):
+        raise InputError("stream_options", "must be an object")
     prompt = asked.get("prompt", "")
     prompt = prompt[0] if isinstance(prompt, list) and len(prompt) == 1 else prompt
     values = {ours: asked[theirs] for theirs, ours in FIELDS.items() if asked.get(theirs) is not None}

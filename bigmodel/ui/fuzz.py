@@ -12,6 +12,7 @@ import json
 import random
 import statistics
 from collections import Counter
+from urllib.parse import quote
 
 import httpx
 
@@ -21,13 +22,20 @@ from bigmodel.ui.visitors import memory_of, served, uncounted
 ADDRESSES = (
     "queue/join", "cancel", "reset", "upload", "component_server", "stream/x", "run/predict", "call/v2/generate_text",
     "call/v2/translate", "call/v2/next_tokens", "call/v2/health", "call/generate_text", "call/translate_file",
-    "call/v2/generate_image",
+    "call/v2/generate_image", "call/v2/classify_image", "call/v2/detect_objects", "call/classify_image",
+    "call/detect_objects",
+)
+READ = (
+    "", "config", "health", "v1/models", "manifest.json", "pwa_icon/{}", "static/{}", "assets/{}", "gradio_api/info",
+    "gradio_api/openapi.json", "gradio_api/queue/data?session_hash={}", "gradio_api/queue/status",
+    "gradio_api/upload_progress?upload_id={}", "gradio_api/call/generate_text/{}", "gradio_api/call/v2/translate/{}",
+    "gradio_api/file={}", "gradio_api/stream/{}/1/2/playlist.m3u8", "gradio_api/heartbeat/{}", "?tab={}&text={}",
 )
 NAMES = (
     "prompt", "text", "model", "source", "target", "k", "seed", "top_k", "top_p", "temperature", "max_new_tokens",
     "kind", "form", "num_images", "steps", "guidance", "variation_of",
     "data", "fn_index", "session_hash", "event_id", "event_data", "trigger_id", "component_id",
-    "fn_name", "__proto__",
+    "fn_name", "__proto__", "image", "threshold", "max_tokens", "stop", "stream", "stream_options", "n", "echo",
 )
 TEXTS = (
     "", " ", "a", "auto", "en", "唐诗", "nan", "\x00", "\ufeff", "\u202e", "💥", "e\u0301" * 50, "a" * 5001, "\ud83d",
@@ -39,6 +47,10 @@ FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
 NESTED = ([], [[]], {}, [None] * 50, {"__proto__": {"a": 1}}, {"update": {"value": 1}}, FILE)
 NONSENSE = (*NUMBERS, *TEXTS, *ATTACKS, *NESTED)
 GROWTH = 0.05  # of memory over the second half, as a share
+PATIENCE_S = 120  # that an answer may take on a busy machine
+EVENTS_S = 0.2  # that a stream of events is listened to
+BUSY = (503, 507)  # the server's right to refuse
+OURS = "it is our fault"
 
 
 def add_arguments(parser):
@@ -65,19 +77,22 @@ def run(arguments):
 async def fuzz(address, process, count, seed, at_once=16):
     """Send nonsense; return Counter of statuses, a list of faults and the server's memory after each twentieth."""
     statuses, faults, sizes, numbers = Counter(), [], [], itertools.count()
-    async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+    limits = httpx.Limits(keepalive_expiry=2)  # the server's is five seconds, and both may end at once
+    async with httpx.AsyncClient(base_url=address, timeout=PATIENCE_S, limits=limits) as client:
 
         async def one():
             while (number := next(numbers)) < count:
                 request = nonsense(random.Random(f"{seed}.{number}"), client)
                 try:
-                    answer = await client.send(request)
-                    statuses[answer.status_code] += 1
-                    if answer.status_code >= 500 and answer.status_code != 503:
-                        faults.append(f"{answer.status_code} {request.method} {request.url} {request.content!r}")
-                    await _forget(client, answer)
-                except httpx.HTTPError as error:
-                    faults.append(f"{error!r} {request.method} {request.url} {request.content!r}")
+                    async with asyncio.timeout(PATIENCE_S):
+                        status, text = await _send(client, request)
+                        text += await _forget(client, text)
+                    statuses[status] += 1
+                    fault = status if status >= 500 and status not in BUSY or OURS in text else None
+                except (httpx.HTTPError, TimeoutError) as error:
+                    fault = repr(error)
+                if fault:
+                    faults.append(f"{fault} {request.method} {request.url} {request.content!r}")
                 if number % max(1, count // 20) == 0:
                     sizes.append(memory_of(process))
 
@@ -85,22 +100,43 @@ async def fuzz(address, process, count, seed, at_once=16):
     return statuses, faults, sizes
 
 
-async def _forget(client, answer):
-    """Cancel what nonsense has set to work, so that the queue does not fill."""
+async def _send(client, request):
+    """Return an answer's status and text; of a stream of events the beginning, since some have no end."""
+    answer, text = await client.send(request, stream=True), ""
+    events = answer.headers.get("content-type", "").startswith("text/event-stream")
     try:
-        event = answer.json()["event_id"]
+        async with asyncio.timeout(EVENTS_S if events else None):
+            text = (await answer.aread()).decode(errors="replace")
+    except TimeoutError:
+        if not events:
+            raise
+    finally:
+        await answer.aclose()
+    return answer.status_code, text
+
+
+async def _forget(client, text):
+    """Cancel what nonsense has set to work, so that the queue does not fill; return what it said first."""
+    try:
+        event = json.loads(text)["event_id"]
     except (ValueError, KeyError, TypeError):
-        return
+        return ""
     async with client.stream("GET", f"gradio_api/call/generate_text/{event}") as stream:
         async for line in stream.aiter_lines():
-            if line.startswith("event: "):  # it has begun, and is left
-                return
+            if line.startswith("data: ") and line != "data: null":  # it has begun, and is left
+                return line
+    return ""
 
 
 def nonsense(chance, client):
     """Return a request that no browser would send, by random.Random ``chance``."""
-    path = "gradio_api/" + chance.choice(ADDRESSES)
     kind = chance.random()
+    if kind < 0.1:
+        path = chance.choice(READ).replace("{}", _quoted(chance.choice(NONSENSE)))
+        return client.build_request(chance.choice(("GET", "GET", "HEAD")), path)
+    if kind < 0.2:
+        return _upload(chance, client)
+    path, kind = chance.choice((*(f"gradio_api/{path}" for path in ADDRESSES), "v1/completions")), chance.random()
     if kind < 0.1:
         body = chance.randbytes(chance.randrange(200))
     elif kind < 0.15:
@@ -112,6 +148,26 @@ def nonsense(chance, client):
     }
     method = "POST" if kind < 0.9 else chance.choice(("PUT", "DELETE", "PATCH", "OPTIONS"))
     return client.build_request(method, path, content=body, headers=headers)
+
+
+def _upload(chance, client):
+    """Return an upload of files with odd names and fields, which may be cut short."""
+    body = b""
+    for _ in range(chance.randrange(4)):
+        name, file = chance.choice(("files", "files", "file", "")), str(chance.choice((*TEXTS, *ATTACKS)))
+        named = f'; filename="{file}"' if chance.random() < 0.8 else ""
+        head = f'--a\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'
+        body += head.encode(errors="replace") + chance.randbytes(chance.randrange(3000)) + b"\r\n"
+    body += b"--a--\r\n"
+    if chance.random() < 0.3:
+        body = body[: chance.randrange(len(body))]
+    path = "gradio_api/upload" + chance.choice(("", f"?upload_id={_quoted(chance.choice(TEXTS))}"))
+    headers = {"content-type": chance.choice(("multipart/form-data; boundary=a",) * 8 + ("multipart/form-data", ""))}
+    return client.build_request("POST", path, content=body, headers=headers)
+
+
+def _quoted(value):
+    return quote(str(value).encode(errors="surrogatepass")[:2000])
 
 
 def _value(chance, depth=0):

@@ -4,27 +4,43 @@ Refusals are JSON, {"error", "detail", "request_id"}, with a status of 4xx or 50
 """
 
 import asyncio
+import errno
 import ipaddress
 import json
 import logging
 import math
+import os
 import re
 import secrets
 import time
-from collections import OrderedDict
+import traceback
+from collections import Counter, OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
 from bigmodel.limits import LIMITS
 from bigmodel.ui import logs
+from bigmodel.ui.language import translated, visitor_language
+from bigmodel.ui.uploads import finishing
 
 UPLOAD = "/gradio_api/upload"
 # of Gradio's, and not used: they go around the queue, fetch addresses, write files, or show what others do
 CLOSED = re.compile(
-    r"/(gradio_api/(run/|api/|proxy=|deep_link|process_recording|vibe|undo-vibe|run-history|runs)|monitoring)"
+    r"/(gradio_api/(run/|api/|proxy=|deep_link|process_recording|component_server|vibe|undo-vibe|run-history|runs)"
+    r"|monitoring|pwa_icon/)"  # the last one makes pictures of any size, of an icon that has none
 )
 RETRY_S = 5
+# what says how much memory there is, and in which unit: the machine, control groups of version 2, and of version 1
+MEMORY = (
+    ("proc/meminfo", 1024),
+    ("sys/fs/cgroup/memory.max", 1),
+    ("sys/fs/cgroup/memory/memory.limit_in_bytes", 1),
+)
 MAX_VISITORS = 10_000  # whose requests are counted; the longest silent is forgotten
 
 
@@ -43,8 +59,13 @@ class Refusal:
     retry_after: int | None = None
 
 
+TOO_MANY_CALLS = "you have as many requests of this kind under way as one visitor may; wait until one has ended"
 UNREADABLE = Refusal(400, "the request is not what this address takes")
 FAULT = Refusal(500, "this did not work, and it is our fault")
+DISK_FULL = Refusal(507, "the server has no room for files now; try again later", 60)
+MISREAD = (ValueError, LookupError, TypeError, AttributeError, ClientDisconnect)  # what Gradio raises of nonsense
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PACKAGE = str(Path(__file__).parents[1])
 
 
 class Visitors:
@@ -81,15 +102,33 @@ class Guard:
 
     def __init__(self, app, operation, limits=LIMITS):
         self.app, self.operation, self.limits = app, operation, limits
-        self.visitors = Visitors(limits.requests_per_minute)
+        self.visitors, self.readers = Visitors(limits.requests_per_minute), Visitors(limits.reads_per_minute)
+        self._open = Counter()  # visitor -> requests that are being served
 
     async def __call__(self, scope, receive, send):
         """Serve or refuse a request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
+            tending = asyncio.create_task(self.operation.tend())
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                tending.cancel()
+        elif scope["type"] != "http":
             await self.app(scope, receive, send)
-            return
+        else:
+            visitor = visitor_of(scope)
+            self._open[visitor] += 1
+            try:
+                await self._serve(scope, receive, send)
+            finally:
+                self._open[visitor] -= 1
+                if not self._open[visitor]:
+                    del self._open[visitor]
+
+    async def _serve(self, scope, receive, send):
         started, identity, status, begun = time.monotonic(), secrets.token_hex(6), 500, False
         scope.setdefault("state", {})["request_id"] = identity
+        logs.REQUEST_ID.set(identity)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         reader = _Reader(receive, self._longest(scope), self.limits.request_seconds)
 
@@ -100,28 +139,31 @@ class Guard:
                     raise _RefusedError(reader.refusal)
                 status, begun = message["status"], True
                 message["headers"] = [*message["headers"], (b"x-request-id", identity.encode())]
-                if status in (429, 503):
+                if status in (429, 503) and not any(name.lower() == b"retry-after" for name, _ in message["headers"]):
                     message["headers"].append((b"retry-after", str(RETRY_S).encode()))
             await send(message)
 
         try:
             if refusal := self._refuse(scope, headers):
                 raise _RefusedError(refusal)
-            await self.app(scope, reader, answer)
+            with self.operation.keeper.attend(scope), finishing():
+                await self.app(scope, reader, answer)
         except _RefusedError as refused:
             status = refused.refusal.status
-            await _send_refusal(send, refused.refusal, identity)
+            await _send_refusal(scope, send, refused.refusal, identity)
         except Exception as error:
-            if begun:
-                raise
-            # calls run in the queue, so what fails here is the reading of what was sent
-            refusal = UNREADABLE if scope["method"] == "POST" else FAULT
-            status = refusal.status
-            logs.log(
-                "unread", level=logging.ERROR, request_id=identity, error=type(error).__name__, where=logs.where(error)
-            )
-            await _send_refusal(send, refusal, identity)
+            refusal = reader.refusal or _refusal_of(error, scope)
+            what, level = ("failed", logging.ERROR) if refusal.status >= 500 else ("unread", logging.INFO)
+            fields = {"request_id": identity, "error": type(error).__name__, "where": logs.where(error)}
+            logs.log(what, level=level, **fields)
+            if not begun:
+                status = refusal.status
+                await _send_refusal(scope, send, refusal, identity)
+            elif refusal.status < 500:  # else uvicorn closes the connection, since the answer has no end
+                await send({"type": "http.response.body", "body": b""})
         finally:
+            if _is_upload(scope):
+                self.operation.store.add(reader.longest - reader.left)
             self._note(scope, identity, status, time.monotonic() - started)
 
     def _note(self, scope, identity, status, seconds):
@@ -134,15 +176,17 @@ class Guard:
 
     def _longest(self, scope):
         """Return how many bytes the body may have: an upload has a frame around its file."""
-        upload = scope["path"].rstrip("/") == UPLOAD
-        return self.limits.upload_bytes + 10_000 if upload else self.limits.body_bytes
+        return self.limits.upload_bytes + 10_000 if _is_upload(scope) else self.limits.body_bytes
 
     def _refuse(self, scope, headers):
         """Return the Refusal of a request by what is known before its body, or None."""
-        if CLOSED.match(scope["path"]):
+        if CLOSED.match(path_of(scope)):
             return Refusal(404, "there is nothing here")
+        visitor, many = visitor_of(scope), self.limits.connections_per_visitor
+        if 0 < many < self._open[visitor]:
+            return Refusal(429, f"too many requests at once; the limit is {many}", RETRY_S)
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            return None
+            return _too_many(self.readers, visitor)
         if _is_foreign(headers):
             return Refusal(403, "requests from other sites are refused")
         length, longest = headers.get("content-length", "0"), self._longest(scope)
@@ -154,10 +198,11 @@ class Guard:
             return Refusal(503, "the server is being stopped; try again soon", RETRY_S)
         if self.operation.memory_is_short():
             return Refusal(503, "the server's memory is full; try again soon", RETRY_S)
-        if wait := self.visitors.admit(visitor_of(scope), time.monotonic()):
-            limit = f"the limit is {self.limits.requests_per_minute} requests a minute"
-            return Refusal(429, f"too many requests; {limit}", wait)
-        return None
+        if _is_upload(scope) and self.operation.store.is_full(int(length)):
+            return DISK_FULL
+        if self.operation.keeper.works_beside(scope) and self.operation.keeper.is_full(visitor):
+            return Refusal(429, TOO_MANY_CALLS, RETRY_S)
+        return _too_many(self.visitors, visitor)
 
 
 class _RefusedError(Exception):
@@ -190,6 +235,36 @@ class _Reader:
         return {"type": "http.disconnect"}
 
 
+def path_of(scope):
+    """Return a request's path below the sub-path that the page is served at: Gradio answers with and without it."""
+    root, path = scope.get("root_path", "").rstrip("/"), scope["path"]
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+
+
+def _is_upload(scope):
+    return path_of(scope).rstrip("/") == UPLOAD
+
+
+def _too_many(visitors, visitor):
+    """Count a request; return the Refusal of one too many, or None."""
+    if wait := visitors.admit(visitor, time.monotonic()):
+        return Refusal(429, f"too many requests; the limit is {visitors.per_minute} requests a minute", wait)
+    return None
+
+
+def _refusal_of(error, scope):
+    """Return the Refusal of a request that raised an error: Gradio raises many of what it cannot read."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return DISK_FULL
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return UNREADABLE
+    if isinstance(error.__cause__, HTTPException):  # Gradio refuses in the middle of an answer
+        return Refusal(error.__cause__.status_code, str(error.__cause__.detail))
+    raised = traceback.extract_tb(error.__traceback__)[-1].filename
+    theirs = path_of(scope).startswith("/gradio_api/") and not raised.startswith(PACKAGE)
+    return UNREADABLE if theirs and isinstance(error, MISREAD) else FAULT
+
+
 def too_large(longest):
     """Return the Refusal of a body that is longer than so many bytes."""
     return Refusal(413, f"the request is too large; the limit is {longest:,} bytes")
@@ -216,8 +291,14 @@ def _is_foreign(headers):
     return urlsplit(headers["origin"]).netloc not in own
 
 
-async def _send_refusal(send, refusal, identity):
-    detail = f"{refusal.detail} (request {identity})"
+def trust_proxy(environment=os.environ):
+    """Take visitors' addresses from a Space's own proxy, which asks from a private network: see ``visitor_of``."""
+    if environment.get("SPACE_ID"):
+        environment.setdefault("FORWARDED_ALLOW_IPS", "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16")
+
+
+async def _send_refusal(scope, send, refusal, identity):
+    detail = translated(f"{refusal.detail} (request {identity})", visitor_language(Request(scope)))
     body = json.dumps({"error": detail, "detail": detail, "request_id": identity}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers.append((b"x-request-id", identity.encode()))
@@ -227,12 +308,24 @@ async def _send_refusal(send, refusal, identity):
     await send({"type": "http.response.body", "body": body})
 
 
-def impatient(protocol, seconds):
-    """Return a uvicorn protocol class that hangs up where a request's head takes longer than so many seconds."""
+def impatient(protocol, seconds, most=0):
+    """Return a uvicorn protocol class that hangs up on those who hold connections for nothing.
+
+    Args:
+        protocol: the class that it extends.
+        seconds: that a request's head may take.
+        most: connections of one address that is no proxy of FORWARDED_ALLOW_IPS; 0 for any number.
+    """
+    peers = Counter()
 
     class Impatient(protocol):
         def connection_made(self, transport):
             super().connection_made(transport)
+            proxies = getattr(self.config.loaded_app, "trusted_hosts", ())
+            self._peer = visitor_of({"client": self.client})
+            peers[self._peer] += 1
+            if 0 < most < peers[self._peer] and self.client and self.client[0] not in proxies:
+                transport.abort()
             self._timer = self.loop.call_later(seconds, self._hang_up, None)
 
         def data_received(self, data):
@@ -244,6 +337,9 @@ def impatient(protocol, seconds):
         def connection_lost(self, exc):
             if self._timer:
                 self._timer.cancel()
+            peers[self._peer] -= 1
+            if not peers[self._peer]:
+                del peers[self._peer]
             super().connection_lost(exc)
 
         def _hang_up(self, cycle):
@@ -254,39 +350,25 @@ def impatient(protocol, seconds):
     return Impatient
 
 
-def count_early(queue):
-    """Count a call in Gradio's queue from its arrival: in a crowd all would pass its limit while fields are checked."""
-    push, arriving = queue.push, 0
+def memory_limit(limits=LIMITS, root="/"):
+    """Return the bytes that this process may take: as said, or nine tenths of its container's or machine's.
 
-    async def counted(*arguments, **options):
-        nonlocal arriving
-        if (size := len(queue) + arriving) >= queue.max_size:
-            return False, f"Queue is full. Max size is {queue.max_size} and size is {size}.", "queue_full"
-        arriving += 1
-        try:
-            return await push(*arguments, **options)
-        finally:
-            arriving -= 1
-
-    queue.push = counted
-
-
-def memory_limit(limits=LIMITS):
-    """Return the bytes that this process may take: as said, or nine tenths of its container's or machine's."""
+    Args:
+        limits: limits.Limits.
+        root: of the file system that tells them.
+    """
     if limits.memory_bytes:
         return limits.memory_bytes
     sizes = []
-    try:
-        sizes.append(int(Path("/proc/meminfo").read_text().split()[1]) * 1024)
-        sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # not Linux, or no limit
-        pass
+    for path, unit in MEMORY:
+        with suppress(OSError, ValueError):  # not Linux, or no limit
+            sizes.append(int((Path(root) / path).read_text().removeprefix("MemTotal:").split()[0]) * unit)
     return int(0.9 * min(sizes)) if sizes else math.inf
 
 
 def memory_used():
     """Return this process's resident bytes; 0 where the system does not say."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         return 0

@@ -4,9 +4,11 @@ import json
 import logging
 import sys
 import traceback
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 logger = logging.getLogger("bigmodel")
+REQUEST_ID = ContextVar("request_id", default="")  # of the HTTP request that is being served
 
 
 class JsonFormatter(logging.Formatter):

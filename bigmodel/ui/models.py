@@ -35,6 +35,11 @@ class Entry:
         """One of "ready", "loading", "broken"."""
         return "broken" if self.fault else "ready" if self.model else "loading"
 
+    @property
+    def skipped(self):
+        """Why the providers before the model's own are not used: a list of "cuda: this machine has no NVIDIA GPU"."""
+        return [_public(reason, self.path) for reason in getattr(self.model, "skipped", ())]
+
 
 class Models:
     """Every model folder under some roots, and models of the Hub.
@@ -42,10 +47,13 @@ class Models:
     Args:
         roots: paths, each a model folder or a folder of model folders; or ids of the Hub, "user/name@commit".
         loaders: task id -> function that opens a folder of that task.
+
+    Attributes:
+        watch: function of a function and its name, that returns it with its calls logged and counted.
     """
 
     def __init__(self, roots, loaders):
-        self.loaders, self.loans = loaders, zero_gpu.Loans()
+        self.loaders, self.loans, self.watch = loaders, zero_gpu.Loans(), lambda function, name: function
         self.entries = {}
         for found in _found(roots):
             entry = self._named(found) if isinstance(found, str) else self._describe(found)
@@ -94,6 +102,9 @@ class Models:
                     entry.fault = _public(f"{entry.path}: {type(error).__name__}: {error}", entry.path)
                 if entry.fault:
                     logs.log("model_refused", level=logging.ERROR, model=entry.name, fault=entry.fault)
+                else:
+                    found = {"provider": entry.model.provider, "skipped": entry.skipped}
+                    logs.log("model_opened", model=entry.name, **found)
         return entry.model
 
     def _fetch(self, entry):

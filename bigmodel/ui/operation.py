@@ -4,6 +4,7 @@ Environment:
     BIGMODEL_METRICS: 1 offers Prometheus figures at /metrics.
 """
 
+import asyncio
 import functools
 import inspect
 import logging
@@ -20,9 +21,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bigmodel.errors import BigModelError
 from bigmodel.limits import LIMITS
-from bigmodel.ui import about, logs
+from bigmodel.ui import about, logs, uploads
 from bigmodel.ui.guard import RETRY_S, memory_limit, memory_used
+from bigmodel.ui.language import translated, visitor_language
+from bigmodel.ui.queueing import Keeper
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -35,10 +39,13 @@ class Operation:
 
     Attributes:
         stopping: no new work is taken.
+        keeper: queueing.Keeper of the page's queue.
+        store: uploads.Store of visitors' files.
     """
 
     def __init__(self, demo):
         self.demo, self.stopping, self._memory = demo, False, memory_limit()
+        self.keeper, self.store = Keeper(demo), uploads.Store(uploads.claim())
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         named = {"namespace": "bigmodel", "registry": self.registry}
@@ -48,9 +55,16 @@ class Operation:
         self._first = Histogram("first_seconds", "to a call's first result", ["name"], buckets=SECONDS, **named)
         Gauge("running", "calls that run", **named).set_function(self.running)
         Gauge("waiting", "calls that wait for their turn", **named).set_function(lambda: len(demo._queue))
+        kept = Gauge("kept", "what is kept for visitors", ["what"], **named)
+        for what in self.kept():
+            kept.labels(what).set_function(lambda what=what: self.kept()[what])
+        Gauge("upload_bytes", "of visitors' files", **named).set_function(lambda: self.store.bytes)
         for function in demo.fns.values():
             if function.fn:
                 function.fn = self.watch(function.fn, function.api_name or function.name)
+            if function.validator:
+                function.validator = self.watch(function.validator, "check")
+        demo.models.watch = self.watch
 
     def count(self, method, status):
         """Count an HTTP request."""
@@ -63,7 +77,24 @@ class Operation:
 
     def running(self):
         """Return how many calls run."""
-        return sum(jobs is not None for jobs in self.demo._queue.active_jobs)
+        return sum(jobs is not None for jobs in self.demo._queue.active_jobs) + self.keeper.beside
+
+    def kept(self):
+        """Return how many of each thing are kept for visitors: name -> count."""
+        models = [entry.model for entry in self.demo.models.entries.values()]
+        texts = sum(model.batch.active for model in models if hasattr(model, "batch"))
+        return {**self.keeper.kept(), "texts": texts, "files": self.store.files}
+
+    async def tend(self):
+        """Clean up after visitors, each second, for as long as the page is served."""
+        lasting = set().union(*(getattr(block, "keep_in_cache", ()) for block in self.demo.blocks.values()))
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await self.keeper.tend()
+                await asyncio.to_thread(self.store.tend, lasting)
+            except Exception as error:  # the next second may be better
+                logs.log("untended", level=logging.ERROR, error=type(error).__name__, where=logs.where(error))
 
     def routes(self):
         """Return the plain HTTP routes: /health, and /metrics where it is asked for."""
@@ -148,7 +179,7 @@ class _Call:
         self.started, self.first = time.monotonic(), None
         request = LocalContext.request.get(None)
         state = getattr(getattr(request, "request", None), "state", None)
-        self.request_id = getattr(state, "request_id", None) or secrets.token_hex(6)
+        self.request_id = getattr(state, "request_id", None) or logs.REQUEST_ID.get() or secrets.token_hex(6)
 
     def __enter__(self):
         return self
@@ -159,8 +190,8 @@ class _Call:
         elif issubclass(kind, GeneratorExit):
             outcome = "left"
         else:
-            outcome = "refused" if issubclass(kind, gr.Error) else "failed"
+            outcome = "refused" if issubclass(kind, gr.Error | BigModelError) else "failed"
         self.operation.end(self, outcome, error)
         if outcome == "failed" and issubclass(kind, Exception):
             told = f"This did not work, and it is our fault. The log has it as request {self.request_id}."
-            raise gr.Error(told, print_exception=False) from error
+            raise gr.Error(translated(told, visitor_language()), print_exception=False) from error

@@ -2,22 +2,25 @@
 
     python -m bigmodel benchmark soak --minutes 15 --visitors 16
 
-Visitors write, translate, look at probabilities, open the page, and vanish in the middle. Nothing may fail that is the
-server's fault; memory, threads and open files stay flat after the first quarter, and a second after the last visitor
-nothing runs any more.
+Visitors write, translate, look at probabilities, draw, have pictures named and searched, upload files and fetch their
+translation, open the page, and vanish in the middle. Nothing may fail of what they rightly ask; memory, threads and
+open files stay flat after the first quarter, and a second after the last visitor nothing runs any more.
 """
 
 import asyncio
+import io
 import random
 import statistics
 import time
 from collections import Counter
 
 import httpx
+from PIL import Image
 
 from bigmodel.ui.visitors import census, endpoints, served, uncounted, visit
 
 GROWTH = 0.05  # of what a server takes, as a share
+WISHES = (*("write", "vanish") * 2, "translate", "probabilities", "page", "draw", "classify", "detect", "file")
 SENTENCES = ("Two dogs are playing in the snow.", "Ein Junge springt ins Wasser.", "A woman waits for the bus. " * 8)
 
 
@@ -61,7 +64,7 @@ async def soak(address, process, arguments):
         async def one(number):
             chance = random.Random(arguments.seed * 1000 + number)
             while time.monotonic() < ends:
-                wish = chance.choice(("write", "write", "translate", "probabilities", "page", "vanish", "vanish"))
+                wish = chance.choice(WISHES)
                 outcomes[f"{wish}: {await _grant(wish, client, numbers, chance)}"] += 1
 
         async def watch():
@@ -74,12 +77,19 @@ async def soak(address, process, arguments):
 
 
 async def _grant(wish, client, numbers, chance):
-    """Do what a visitor wishes; return "served", "refused" (503, or what the visitor can mend) or "failed: …"."""
+    """Do what a visitor wishes; return "served", "refused" (the server is full) or "failed: …"."""
     prompt, seed = chance.choice(("Once upon a time", "床前明月", "In the garden " * 20)), chance.randrange(1000)
     if wish == "page":
         answer = await client.get("")
         return "served" if answer.status_code == 200 else f"failed: {answer.status_code}"
-    if wish == "translate":
+    if wish in ("classify", "detect"):
+        name, more = ("classify_image", [*[None] * 3, False]) if wish == "classify" else ("detect_objects", [None] * 2)
+        result = await visit(client, numbers[name], [await _upload(client, "a.png", _picture(chance)), *more])
+    elif wish == "draw":
+        result = await visit(client, numbers["generate_image"], ["a red apple", None, 1, 2, None, seed, *[None] * 3])
+    elif wish == "file":
+        return await _translate_file(client, numbers, chance)
+    elif wish == "translate":
         result = await visit(client, numbers["translate"], [chance.choice(SENTENCES), "auto", None, None, 3])
     elif wish == "probabilities":
         result = await visit(client, numbers["next_tokens"], [prompt, None, 10, None, None, "", ""])
@@ -87,6 +97,34 @@ async def _grant(wish, client, numbers, chance):
         data = [prompt, None, chance.choice((20, 200, 1000)), *[None] * 3, seed, None, None, "", "", ""]
         leave = chance.randrange(1, 8) if wish == "vanish" else None
         result = await visit(client, numbers["generate_text"], data, leave_after=leave)
+    return _outcome(result)
+
+
+def _outcome(result):
     if result.done:
         return "served"
-    return "refused" if result.status in (422, 429, 503) else f"failed: {result.status} {result.error[:80]}"
+    return "refused" if result.status in (429, 503, 507) else f"failed: {result.status} {result.error[:80]}"
+
+
+async def _translate_file(client, numbers, chance):
+    """Upload a file, have it translated, and fetch the result."""
+    file = await _upload(client, "a.txt", (chance.choice(SENTENCES) + "\n").encode() * 3)
+    result = await visit(client, numbers["translate_file"], [file, "auto", None, ""])
+    if not result.done:
+        return _outcome(result)
+    answer = await client.get(f"gradio_api/file={result.value['path']}")
+    return "served" if answer.status_code == 200 and answer.content else f"failed: file {answer.status_code}"
+
+
+async def _upload(client, name, content):
+    """Return an uploaded file as an endpoint takes it."""
+    answer = await client.post("gradio_api/upload", files={"files": (name, content)})
+    path = answer.json()[0] if answer.status_code == 200 else f"refused with {answer.status_code}"
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def _picture(chance):
+    """Return the PNG file of a picture in one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), tuple(chance.randbytes(3))).save(file, "png")
+    return file.getvalue()

@@ -180,7 +180,8 @@ def uncounted(models=None):
     Args:
         models: folders of models, separated by commas; None for the shipped ones.
     """
-    return {"BIGMODEL_REQUESTS_PER_MINUTE": "0", **({"BIGMODEL_MODELS": str(models)} if models else {})}
+    names = ("REQUESTS_PER_MINUTE", "READS_PER_MINUTE", "CALLS_PER_VISITOR", "CONNECTIONS_PER_VISITOR")
+    return {f"BIGMODEL_{name}": "0" for name in names} | ({"BIGMODEL_MODELS": str(models)} if models else {})
 
 
 def census(process):

@@ -51,6 +51,8 @@ def test_around_the_queue(client, route, name):
         "monitoring",
         "monitoring/summary",
         "gradio_api/vibe-code",
+        "pwa_icon/512",
+        "pwa_icon/100000",
     ],
 )
 def test_files_and_addresses_that_are_not_the_pages(client, path):

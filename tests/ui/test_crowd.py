@@ -1,21 +1,20 @@
 """Crowds on the real page: the texts of one alone, fair shares, nothing left of those who vanish, nonsense answered."""
 
 import asyncio
-import time
 from types import SimpleNamespace
 
 import httpx
 import pytest
 from loops import run_apart
 
-from bigmodel.ui import benchmark_serving, fuzz, soak
-from bigmodel.ui.visitors import Visit, census, endpoints, uncounted, visit
+from bigmodel.ui import benchmark_serving, fuzz, soak, vanish
+from bigmodel.ui.visitors import Visit, endpoints, visit
 
 
 @pytest.fixture(scope="module")
 def server(serve):
     """(address, process) of a page that shows its figures, counts no visitor's requests, and keeps 40 visits."""
-    return serve(BIGMODEL_METRICS="1", BIGMODEL_SESSIONS="40", **uncounted())
+    return serve(**vanish.environment())
 
 
 def asked(seed, count=60):
@@ -37,42 +36,15 @@ def test_each_text_in_a_crowd_is_the_one_alone_and_rates_are_fair(server):
 
 
 def test_nothing_is_left_of_those_who_vanish(server):
-    address, process = server
-
-    async def vanish(count):
-        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
-            number = (await endpoints(client))["generate_text"]
-            for _ in range(count // 10):
-                await asyncio.gather(*(visit(client, number, asked(i, 1000), leave_after=i % 7 + 1) for i in range(10)))
-
-    def figure(name):
-        lines = httpx.get(f"{address}metrics", timeout=60).text.splitlines()
-        return float(next(line for line in lines if line.startswith(name)).removeprefix(name))
-
-    def round_of(count):
-        """Let so many vanish; return the seconds until their work has stopped, and the census then."""
-        run_apart(vanish(count))
-        left = time.monotonic()
-        while figure("bigmodel_running ") and time.monotonic() < left + 20:
-            time.sleep(0.05)
-        seconds = time.monotonic() - left
-        time.sleep(0.5)  # connections end after their work
-        return seconds, census(process)
-
-    _, before = round_of(50)
-    rounds = []
-    # pools of threads and memory grow and shrink for a while; what is left of visitors grows in every round
-    for _ in range(6):
-        seconds, now = round_of(50)
-        assert seconds < 5  # the second of the promise, and some for a busy machine
-        rounds.append([after - then for after, then in zip(now, before, strict=True)])
-        before = now
-        memory, threads, files = rounds[-1]
-        if memory < 10 and threads < 5 and files < 5:  # a kept visit takes 0.4 MB
-            break
-    else:
-        raise AssertionError(f"MB, threads and files that each round of 50 left: {rounds}")
-    assert figure('bigmodel_calls_total{name="generate_text",outcome="left"} ') >= 50
+    arguments = SimpleNamespace(visitors=vanish.AT_ONCE * 24, requests=vanish.AT_ONCE * 36, seed=0)
+    seconds, sizes = run_apart(vanish.vanish(*server, arguments))
+    assert seconds.keys() == vanish.KINDS.keys()
+    # the second of the promise, and some for a busy machine
+    assert all(max(times) < 5 + vanish.LISTEN_S * (kind == "join") for kind, times in seconds.items()), dict(seconds)
+    first, last = sizes[5], sizes[-1]  # each kind has been once
+    assert all(last[what] <= size + 8 for what, size in first.items() if what != "MB"), (first, last)
+    assert last["texts"] == last["calls"] == last["pending"] == last["iterators"] == 0
+    assert last["MB"] < first["MB"] + 50, [size["MB"] for size in sizes]  # pools grow for a while
 
 
 def test_nonsense(server):

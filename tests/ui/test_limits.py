@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 import socket
 import time
@@ -13,7 +14,7 @@ from loops import run_apart
 
 from bigmodel.errors import ConfigError
 from bigmodel.limits import LIMITS, Limits
-from bigmodel.ui.guard import Guard, Visitors, memory_limit, memory_used, visitor_of
+from bigmodel.ui.guard import Guard, Visitors, memory_limit, memory_used, trust_proxy, visitor_of
 from bigmodel.ui.visitors import endpoints, visit
 
 LOW = {
@@ -28,6 +29,8 @@ LOW = {
     "BIGMODEL_QUEUE_LENGTH": "3",
     "BIGMODEL_REQUESTS_PER_MINUTE": "60",
     "BIGMODEL_REQUEST_SECONDS": "2",
+    "BIGMODEL_CALLS_PER_VISITOR": "6",
+    "BIGMODEL_CONNECTIONS_PER_VISITOR": "40",
     "BIGMODEL_METRICS": "1",
     "FORWARDED_ALLOW_IPS": "127.0.0.1",
 }
@@ -144,6 +147,39 @@ def test_slow_head_and_slow_body_are_hung_up_on(low, client):
     assert time.monotonic() - started < 60
 
 
+def test_one_address_cannot_hold_every_connection(low, client):
+    host, port = low.removeprefix("http://").strip("/").split(":")
+
+    def closed(connection):
+        connection.settimeout(0.5)
+        try:
+            return connection.recv(1) == b""
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+    # not from the address of the proxy that FORWARDED_ALLOW_IPS names
+    held = [socket.create_connection((host, int(port)), source_address=("127.0.0.2", 0)) for _ in range(45)]
+    assert any(map(closed, held[::-1]))
+    assert served_well(client)
+    for connection in held:
+        connection.close()
+
+
+def test_one_visitor_cannot_have_every_request_open(low, client):
+    async def work():
+        headers = {"x-forwarded-for": "203.0.113.9"}
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=low, timeout=60, headers=headers, limits=limits) as many:
+            requests = [many.build_request("GET", f"gradio_api/heartbeat/{number}") for number in range(41)]
+            return [(await many.send(request, stream=True)).status_code for request in requests]
+
+    statuses = run_apart(work())
+    assert statuses[:40] == [200] * 40 and statuses[40] == 429
+    assert served_well(client)
+
+
 def test_memory(serve):
     address, _ = serve(BIGMODEL_MEMORY_BYTES="1000000")
     refused = httpx.post(f"{address}gradio_api/call/v2/generate_text", json={"prompt": "Once"})
@@ -163,11 +199,33 @@ def test_memory_recovers(monkeypatch):
     assert not page.memory_is_short()
 
 
+def test_memory_of_a_host(tmp_path):
+    def host(**files):
+        for path, text in files.items():
+            file = tmp_path / path.replace("__", "/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return memory_limit(Limits(), tmp_path)
+
+    assert memory_limit(Limits(memory_bytes=7), tmp_path) == 7 and memory_limit(Limits(), tmp_path) == math.inf
+    assert host(proc__meminfo="MemTotal:       1000 kB\nMemFree: 1 kB\n") == 921_600
+    v1 = host(**{"sys__fs__cgroup__memory__memory.limit_in_bytes": "500000\n"})
+    v2 = host(**{"sys__fs__cgroup__memory.max": "max\n"}), host(**{"sys__fs__cgroup__memory.max": "300000\n"})
+    assert (v1, *v2) == (450_000, 450_000, 270_000)
+
+
+def test_a_space_tells_its_visitors_apart():
+    outside, inside, chosen = {}, {"SPACE_ID": "a/b"}, {"SPACE_ID": "a/b", "FORWARDED_ALLOW_IPS": "192.0.2.1"}
+    for environment in (outside, inside, chosen):
+        trust_proxy(environment)
+    assert not outside and "10.0.0.0/8" in inside["FORWARDED_ALLOW_IPS"]
+    assert chosen["FORWARDED_ALLOW_IPS"] == "192.0.2.1"
+
+
 def test_stopping_and_a_body_that_never_ends():
-    class Operation:
-        stopping = False
-        memory_is_short = staticmethod(lambda: False)
-        count = staticmethod(lambda *_: None)
+    from bigmodel.ui.app import build_app
+
+    operation = build_app([]).operation
 
     async def echo(scope, receive, send):
         while (message := await receive()).get("more_body"):
@@ -181,16 +239,20 @@ def test_stopping_and_a_body_that_never_ends():
             yield b"a" * 1000
 
     async def work():
-        limits = Limits(body_bytes=10_000, request_seconds=1)
-        guard = Guard(echo, Operation, limits)
+        limits = Limits(body_bytes=10_000, request_seconds=1, reads_per_minute=2)
+        guard = Guard(echo, operation, limits)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://x") as client:
             assert (await client.post("/", content=endless())).status_code == 413
             assert (await client.post("/", content=b"a")).text == "served"
             assert (await client.post("/", headers={"content-length": "x"})).status_code == 400
-            Operation.stopping = True
+            mounted = httpx.ASGITransport(guard, root_path="/big")  # such a path is served with and without it
+            async with httpx.AsyncClient(transport=mounted, base_url="http://x") as behind:
+                for path in ("/gradio_api/run/predict", "/big/gradio_api/run/predict"):
+                    assert (await behind.post(path, content=b"a")).status_code == 404
+            operation.stopping = True
             answer = await client.post("/")
             assert answer.status_code == 503 and "being stopped" in json.loads(answer.text)["detail"]
-            assert (await client.get("/")).status_code == 200
+            assert [(await client.get("/")).status_code for _ in range(3)] == [200, 200, 429]
 
     run_apart(work())
 

@@ -38,6 +38,7 @@ def run_app(models_root, **variables):
 def test_health_figures_and_a_stop_that_lets_a_text_end(serve, models_root):
     address, process = serve(BIGMODEL_METRICS="1")
     health = httpx.get(f"{address}health")
+    assert "retry-after" not in health.headers
     assert health.status_code == 200 and health.json()["models"]["tiny-stories"]["state"] == "ready"
     event = httpx.post(f"{address}gradio_api/call/v2/generate_text", json={"prompt": "a", "max_new_tokens": 3}).json()
     httpx.get(f"{address}gradio_api/call/generate_text/{event['event_id']}", timeout=60)
@@ -122,6 +123,47 @@ def test_folders_of_living_servers_are_not_swept(tmp_path):
     process.wait()
     uploads.sweep(tmp_path)
     assert not folder.exists()
+
+
+def test_a_new_folder_is_locked_before_others_can_sweep_it(tmp_path):
+    code = (
+        "import pathlib; from bigmodel.ui import uploads; rename = pathlib.Path.rename\n"
+        "def swept(self, target):\n uploads.sweep(self.parents[1]); return rename(self, target)\n"
+        "pathlib.Path.rename = swept; folder = uploads.claim(); uploads.sweep(folder.parent); print(folder.is_dir())"
+    )
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True" and not list(tmp_path.glob("server-*"))
+
+
+def mounted(options, folder, command):
+    """Words that run a command where a folder is a disk of its own, with mount's options."""
+    script = f"mount -t tmpfs -o {options} tmpfs {folder} && exec {command}"
+    words = ["unshare", "-rm", "sh", "-c", script]
+    if subprocess.run([*words[:-1], script.partition(" &&")[0]], check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    return words
+
+
+def test_a_full_disk_and_its_recovery(models_root, tmp_path):
+    words = mounted("size=300k", tmp_path, f"{sys.executable} app.py")
+    environment = {"BIGMODEL_MODELS": str(models_root), "GRADIO_TEMP_DIR": str(tmp_path)}
+    program = ["-c", f"import os; os.execvp('unshare', {words})"]
+    with served(program, environment=environment, path="health") as (address, _):
+        for size, status in ((10_000, 200), (900_000, 507), (20_000, 200)):
+            answer = httpx.post(f"{address}gradio_api/upload", files={"files": ("a.txt", b"a" * size)})
+            assert answer.status_code == status
+        body = {"model": "tiny-stories", "prompt": "a", "max_tokens": 3}
+        assert httpx.post(f"{address}v1/completions", json=body).status_code == 200
+
+
+def test_a_read_only_disk_is_said(models_root, tmp_path):
+    words = mounted("ro", tmp_path, f"{sys.executable} app.py")
+    environment = {**os.environ, "BIGMODEL_MODELS": str(models_root), "GRADIO_TEMP_DIR": str(tmp_path)}
+    done = subprocess.run(words, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "no file can be written there (Read-only file system)" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_every_broken_folder_is_named_and_the_others_work(models_root, tmp_path):

@@ -1,0 +1,132 @@
+"""A visitor's share, the end of what nobody listens to, and work beside the queue that is counted as in it."""
+
+import asyncio
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from gradio.routes import file_upload_statuses
+
+from bigmodel.limits import LIMITS, Limits
+from bigmodel.ui import queueing
+
+ENDLESS = {"prompt": "Once", "model": "tiny-stories", "max_new_tokens": 1000}
+
+
+@contextmanager
+def visitor(page, number):
+    """A client whose address is its own, as a proxy tells it."""
+    headers = {"x-forwarded-for": f"198.51.100.{number}"}
+    with httpx.Client(base_url=page.local_url, timeout=60, headers=headers) as client:
+        yield client
+
+
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
+
+
+def counted(page, outcome):
+    return page.operation.registry.get_sample_value("bigmodel_calls_total", {"name": "completions", "outcome": outcome})
+
+
+@pytest.fixture
+def hurry(page, monkeypatch):
+    """Function that makes the page end what nobody has listened to for a second."""
+    return lambda: monkeypatch.setattr(page.operation.keeper, "limits", Limits(listen_seconds=1))
+
+
+def kept(page):
+    return [page.operation.kept()[what] for what in ("calls", "pending", "messages", "iterators", "texts")]
+
+
+def test_one_visitor_cannot_take_every_place_and_who_never_listens_loses_theirs(page, hurry, monkeypatch):
+    monkeypatch.setattr(page, "pace", 0.1)
+
+    def join(client):
+        return client.post("gradio_api/call/v2/generate_text", json=ENDLESS)
+
+    with visitor(page, 1) as greedy, visitor(page, 2) as other:
+        calls = [join(greedy) for _ in range(LIMITS.calls_per_visitor + 1)]
+        assert [call.status_code for call in calls] == [200] * LIMITS.calls_per_visitor + [429]
+        assert calls[-1].headers["retry-after"] == "5" and "wait until one has ended" in calls[-1].text
+        assert greedy.post("gradio_api/call/v2/next_tokens", json={"prompt": "a"}).status_code == 200  # of another kind
+        assert join(other).status_code == 200
+        hurry()
+        wait_until(lambda: not page.operation.running() and not any(kept(page)))
+        assert join(greedy).status_code == 200
+
+
+def test_who_listens_keeps_a_call_and_nothing_is_kept_of_who_leaves(page, hurry):
+    with visitor(page, 3) as client:
+        body = {**ENDLESS, "max_new_tokens": 300}  # three seconds, longer than nobody may listen
+        event = client.post("gradio_api/call/v2/generate_text", json=body).json()["event_id"]
+        with client.stream("GET", f"gradio_api/call/generate_text/{event}") as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            hurry()
+            assert "event: complete" in list(lines)
+        event = client.post("gradio_api/call/v2/generate_text", json=ENDLESS).json()["event_id"]
+        with client.stream("GET", f"gradio_api/call/generate_text/{event}") as stream:
+            next(stream.iter_lines(), None)
+        wait_until(lambda: not any(kept(page)))
+
+
+def test_completions_are_counted_as_calls_and_share_a_visitors_places(page):
+    body, before = {"model": "tiny-stories", "prompt": "Once", "max_tokens": 900, "stream": True}, counted(page, "left")
+
+    async def work():
+        headers = {"x-forwarded-for": "198.51.100.4"}
+        async with httpx.AsyncClient(base_url=page.local_url, timeout=60, headers=headers) as client:
+
+            async def complete():
+                async with client.stream("POST", "v1/completions", json=body) as stream:
+                    async for _ in stream.aiter_lines():
+                        begun.append(stream.status_code)
+                        await asyncio.sleep(60)
+
+            begun = []
+            tasks = [asyncio.create_task(complete()) for _ in range(LIMITS.calls_per_visitor)]
+            while len(begun) < len(tasks):
+                await asyncio.sleep(0.02)
+            running = page.operation.running()  # what a stop waits for
+            refused = await client.post("v1/completions", json=body)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return running, refused
+
+    running, refused = asyncio.run(work())
+    assert running >= LIMITS.calls_per_visitor
+    assert refused.status_code == 429 and refused.headers["retry-after"] == "5"
+    wait_until(lambda: counted(page, "left") == (before or 0) + LIMITS.calls_per_visitor)
+    assert page.operation.keeper.beside == 0
+
+
+def test_a_fault_of_a_completion_is_ours(page, monkeypatch, caplog):
+    from bigmodel.text_generation.runtime import TextGenerator
+
+    monkeypatch.setattr(TextGenerator, "stream", lambda *_, **__: {}["secret words"])
+    answer = httpx.post(f"{page.local_url}v1/completions", json={"model": "tiny-stories", "prompt": "a"})
+    assert answer.status_code == 500 and "our fault" in answer.json()["detail"]
+    (record,) = [r for r in caplog.records if r.getMessage() == "call" and r.fields["outcome"] == "failed"]
+    assert record.fields["request_id"] == answer.headers["x-request-id"] and record.fields["error"] == "KeyError"
+    assert "secret" not in answer.text
+
+
+def test_nonsense_is_the_visitors_fault(page):
+    unknown = httpx.post(f"{page.local_url}gradio_api/call/v2/generate_text", json={"unknown": 1})
+    assert unknown.status_code == 400
+    assert httpx.get(f"{page.local_url}assets/{'a' * 5000}").status_code == 400
+    told = httpx.get(f"{page.local_url}gradio_api/queue/data?session_hash=nobody")
+    assert told.status_code == 200 and "session_not_found" in told.text  # and the answer has an end
+
+
+def test_notes_of_uploads_that_never_come_are_bounded(page, monkeypatch):
+    monkeypatch.setattr(queueing, "UPLOADS_WATCHED", 3)
+    for number in range(20):
+        file_upload_statuses._signals[f"nonsense {number}"]
+    wait_until(lambda: len(file_upload_statuses._signals) <= 3)
