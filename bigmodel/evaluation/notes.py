@@ -1,5 +1,7 @@
 """The words that every model card uses, and how figures are written in it."""
 
+from bigmodel.evaluation.results import SPLITS
+
 # in the order of the table's columns
 ENGINES = {
     "onnx-cpu": "ONNX Runtime, CPU, quantised",
@@ -12,6 +14,35 @@ UNKNOWN_CORPUS = (
     "Nothing is known here of the training text but its name. What it holds of private or protected text, the "
     "model may repeat: share the model as you would share the text."
 )
+
+# corpus -> whom its licence or its authors ask to be named
+ATTRIBUTIONS = {
+    "emoji64": "Pictures by [Google (Noto Emoji)](https://github.com/googlefonts/noto-emoji), [Microsoft (Fluent "
+    "Emoji)](https://github.com/microsoft/fluentui-emoji), [Twitter, Inc and other contributors "
+    "(Twemoji)](https://github.com/jdecked/twemoji), [EmojiOne and contributors "
+    "(EmojiTwo)](https://github.com/EmojiTwo/emojitwo) and [the Mozilla Foundation "
+    "(FxEmoji)](https://github.com/mozilla/fxemoji), the last three under [CC BY "
+    "4.0](https://creativecommons.org/licenses/by/4.0/), all made smaller and set on white.",
+    "cifar10_jpeg": "Photographs of [CIFAR-10, by Alex "
+    "Krizhevsky](https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf).",
+    "en-zh.tatoeba": "Sentences by the contributors of [Tatoeba](https://tatoeba.org), under [CC BY 2.0 "
+    "FR](https://creativecommons.org/licenses/by/2.0/fr/), filtered.",
+    "en-zh.docs": "Documentation of [GNOME](https://help.gnome.org), under [CC BY "
+    "3.0](https://creativecommons.org/licenses/by/3.0/), of [Python](https://docs.python.org), "
+    "[Django](https://docs.djangoproject.com) and [TensorFlow](https://www.tensorflow.org), cut into sentences.",
+}
+
+
+def attributions(rows):
+    """Return those to be named for rows of metrics.json's "data", each once."""
+    named = (ATTRIBUTIONS.get(corpus(row)) for row in rows)
+    return list(dict.fromkeys(text for text in named if text))
+
+
+def corpus(row):
+    """Return the name of a row's corpus, whatever part of it is meant."""
+    name, _, ending = row["name"].rpartition(".")
+    return name if ending in SPLITS else row["name"]
 
 
 def engine_name(engine):

@@ -66,7 +66,7 @@ def render(folder):
         raise ConfigError(f"{folder}: no card is known for {card['task']!r}; there are {', '.join(TASKS)}")
     task = TASKS[card["task"]]
     sections = (
-        front_matter(card, metrics),
+        front_matter(task, card, metrics),
         about(task, card, config, metrics),
         samples(task, metrics),
         results(task, metrics),
@@ -78,7 +78,7 @@ def render(folder):
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def front_matter(card, metrics):
+def front_matter(task, card, metrics):
     """Return the YAML that the Hub reads."""
     lines = ["---"]
     if card["languages"]:
@@ -86,7 +86,7 @@ def front_matter(card, metrics):
     if metrics.get("license"):
         lines.append(f"license: {metrics['license']}")
     lines += [
-        "library_name: transformers",
+        f"library_name: {task.LIBRARY}",
         f"pipeline_tag: {card['task'].replace('_', '-')}",
         f"tags: [bigmodel, onnx, from-scratch, {card['name']}]",
         "---",
@@ -196,7 +196,7 @@ def corpora(metrics):
             lines[-1] += f" From {origin}."
         if row.get("note"):
             lines[-1] += f" {notes.plain(row['note'])}."
-    return "\n".join(lines)
+    return "\n\n".join(["\n".join(lines), *notes.attributions(rows)])
 
 
 def limits(task, card, config, metrics):

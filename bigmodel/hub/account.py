@@ -8,7 +8,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFound
 
 from bigmodel.errors import HubError
 
-_REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+REPOSITORY_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
 def connect():
@@ -29,7 +29,7 @@ def check_repository(name):
     Raises:
         HubError: it is not of the form USER/NAME.
     """
-    if not _REPOSITORY.fullmatch(name):
+    if not REPOSITORY_NAME.fullmatch(name):
         raise HubError(f"{name!r} is no name of a repository; give USER/NAME")
     return name
 

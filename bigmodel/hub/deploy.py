@@ -13,13 +13,13 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, SpaceStage
 
 from bigmodel.errors import HubError
-from bigmodel.hub.account import additions, check_repository, connect, megabytes, told
+from bigmodel.hub.account import REPOSITORY_NAME, additions, check_repository, connect, megabytes, told
 
 REPOSITORY = Path(__file__).parents[2]
 # of the Hub's own making in a new Space
 INITIAL = {".gitattributes", "README.md"}
 OURS = "bigmodel/ui/app.py"
-REQUIREMENTS = "requirements.txt"
+README, REQUIREMENTS = "README.md", "requirements.txt"
 ZERO_GPU_TORCH = "2.11.0"  # the newest that ZeroGPU takes; it brings CUDA 13, too
 POLL_S = 5.0
 STARTING = {SpaceStage.BUILDING, SpaceStage.RUNNING_BUILDING, SpaceStage.APP_STARTING, SpaceStage.RUNNING_APP_STARTING}
@@ -35,6 +35,9 @@ def add_arguments(parser):
         default=[],
         metavar="KEY[=VALUE]",
         help="environment variable that only the Space sees; without a value it is taken from this environment",
+    )
+    parser.add_argument(
+        "--models", metavar="USER/NAME@COMMIT[,…]", help="that the Space serves and names, instead of the shipped ones"
     )
     parser.add_argument("--private", action="store_true", help="a new Space is seen by its owner alone")
     parser.add_argument("--minutes", type=float, default=20, help="to wait until it runs; 0 does not wait")
@@ -65,9 +68,14 @@ def run(arguments):
             api.add_space_secret(space, key, value)
         asked = arguments.hardware
         runtime = api.request_space_hardware(space, asked) if asked else api.get_space_runtime(space)
-        changes = additions(REPOSITORY, names)
+        changed = []
+        if arguments.models:
+            api.add_space_variable(space, "BIGMODEL_MODELS", arguments.models)
+            changed.append(space_readme(REPOSITORY, arguments.models))
         if str(runtime.requested_hardware).startswith("zero-"):
-            changes = [zero_gpu_requirements(REPOSITORY) if c.path_in_repo == REQUIREMENTS else c for c in changes]
+            changed.append(zero_gpu_requirements(REPOSITORY))
+        named = {change.path_in_repo: change for change in changed}
+        changes = [named.get(change.path_in_repo, change) for change in additions(REPOSITORY, names)]
         changes += [CommitOperationDelete(path_in_repo=name) for name in sorted(there - INITIAL - set(names))]
         commit = api.create_commit(space, changes, commit_message="Deploy BigModel", repo_type="space")
     print(url)
@@ -94,6 +102,20 @@ def zero_gpu_requirements(repository):
     text = (repository / REQUIREMENTS).read_text(encoding="utf-8")
     text = re.sub("^torch==.*", f"torch=={ZERO_GPU_TORCH}", text, flags=re.MULTILINE) + "spaces\n"
     return CommitOperationAdd(path_in_repo=REQUIREMENTS, path_or_fileobj=text.encode())
+
+
+def space_readme(repository, models):
+    """Return the commit's operation of README.md whose front matter names the Hub's models that the Space serves.
+
+    Args:
+        repository: Path.
+        models: value of BIGMODEL_MODELS; folders in it are left out, and commits.
+    """
+    names = (name.strip().partition("@")[0] for name in models.split(","))
+    linked = [name for name in names if REPOSITORY_NAME.fullmatch(name) and not (repository / name).exists()]
+    text = (repository / README).read_text(encoding="utf-8")
+    text = text.replace("\ntags: ", f"\nmodels: [{', '.join(linked)}]\ntags: ", 1)
+    return CommitOperationAdd(path_in_repo=README, path_or_fileobj=text.encode())
 
 
 def read_secrets(words):

@@ -15,7 +15,8 @@ from bigmodel.errors import ServerError
 from bigmodel.limits import LIMITS
 from bigmodel.registry import TASKS
 from bigmodel.ui import about, logs, metadata, uploads
-from bigmodel.ui.guard import Guard, count_early, impatient
+from bigmodel.ui.guard import Guard, impatient, trust_proxy
+from bigmodel.ui.login import Login, admit_mcp
 from bigmodel.ui.models import Models
 from bigmodel.ui.operation import Operation
 from bigmodel.ui.texts import I18N, t, words
@@ -80,7 +81,6 @@ def build_app(models_root=None):
     demo.routers += [about.routes(models), metadata.routes()]
     # a direct POST would go around the queue and its limit
     demo.queue(max_size=LIMITS.queue_length, api_open=False)
-    count_early(demo._queue)
     demo.operation = Operation(demo)
     return demo
 
@@ -126,8 +126,9 @@ def launch(demo, **options):
     }
     if port := os.environ.get("GRADIO_SERVER_PORT"):  # this one, where Gradio would take the next free one
         settings["server_port"] = int(port) if port.isdigit() else 0
+    trust_proxy()
     operation = demo.operation
-    guards = [Middleware(Guard, operation=operation), *metadata.middleware()]
+    guards = [Middleware(Guard, operation=operation), Middleware(Login), *metadata.middleware()]
     settings["app_kwargs"] = {"middleware": guards, "routes": operation.routes()}
     try:
         launched = _launch(demo, **{**settings, **options}, prevent_thread_lock=True)
@@ -135,10 +136,14 @@ def launch(demo, **options):
         raise ServerError(f"the page cannot be served: {error}") from error
     config = demo.server.config
     config.limit_concurrency = LIMITS.connections
-    config.http_protocol_class = impatient(config.http_protocol_class, LIMITS.request_seconds)
+    config.http_protocol_class = impatient(
+        config.http_protocol_class, LIMITS.request_seconds, LIMITS.connections_per_visitor
+    )
     for router in demo.routers:
         # before Gradio's own paths, one of which takes what it does not know for a page
         demo.app.router.routes[:0] = router.routes
+    if demo.mcp_server and demo.auth:
+        admit_mcp(demo)
     demo.models.open_all()
     if wait:
         operation.serve()

@@ -68,8 +68,8 @@
     element.addEventListener("click", async (event) => {
       const button = event.target.closest("button");
       if (!button) return;
-      await window.bigmodel.toClipboard(button.closest("figure").querySelector("code").textContent);
-      element.closest(".programs").querySelector("[role=status]").textContent = word("code_copied");
+      const copied = await window.bigmodel.toClipboard(button.closest("figure").querySelector("code").textContent);
+      element.closest(".programs").querySelector("[role=status]").textContent = word(copied ? "code_copied" : "code_not_copied");
     });
 
   Object.assign(window.bigmodel, { calls, programs, copyable });

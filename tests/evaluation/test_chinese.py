@@ -17,7 +17,7 @@ TASKS = [module.name for module in pkgutil.iter_modules(cards.__path__)]
 # names, and what has no other word; the last two lines are of licences
 NAMES = """onnx runtime cpu cuda tensorrt pytorch fp bigmodel transformer transformers diffusers muon adamw swiglu
 rmsnorm bleu chrf sacrebleu ap map coco pycocotools jpeg cifar fashion mnist python fréchet cldr gpu mb webp rgb bfloat
-float emoji en de zh lzh of euler heun
+float nvidia emoji en de zh lzh of euler heun
 mit license readme cc by sil ofl apache unicode microsoft fluent color svg flickr krizhevsky zalandoresearch
 book lt gt"""
 
@@ -64,6 +64,22 @@ def test_the_words_of_every_card_and_of_the_presets_have_theirs():
     presets = [p for presets in (CLASSIFIERS, DETECTORS, WRITERS, PAINTERS, TRANSLATORS) for p in presets.values()]
     texts = [preset().description for preset in presets] + [*notes.ENGINES.values(), notes.UNKNOWN_CORPUS]
     assert [text for text in texts if phrase(text) == text] == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("gpu", ["", "NVIDIA H100 80GB HBM3", "NVIDIA A10"])
+def test_hardware(monkeypatch, gpu, count):
+    torch = pytest.importorskip("torch")
+    from bigmodel.training.facts import hardware
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(gpu))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: gpu)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    english = hardware(count)
+    chinese = translated(f"| hardware | {english} |")
+    assert english_left(chinese) == [] and "硬件" in chinese and gpu in chinese
+    before = phrase(f"weights trained before on 1.0 M pictures, 5 minutes on {english}")
+    assert phrase(english) in before and "GPU" in chinese or not gpu
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -17,7 +17,7 @@ class HubServer(ThreadingHTTPServer):
     """The Hub of one user, "ann".
 
     Attributes:
-        repositories: (kind, "user/name") -> dict of files (name -> bytes), secrets, hardware, commits and sdk.
+        repositories: (kind, "user/name") -> dict of files (name -> bytes), settings and commits.
         stages: what a Space's runtime answers, the last again and again.
         requests: (method, path) of all that was asked.
     """
@@ -32,7 +32,8 @@ class HubServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def make(self, kind, name, files=()):
-        made = {"files": dict(files), "secrets": {}, "hardware": "cpu-basic", "commits": [], "sdk": None}
+        settings = {"secrets": {}, "variables": {}, "hardware": "cpu-basic", "sdk": None}
+        made = {"files": dict(files), "commits": [], **settings}
         return self.repositories.setdefault((kind, name), made)
 
 
@@ -161,8 +162,8 @@ class Handler(BaseHTTPRequestHandler):
         url = f"{self.server.url}/{'spaces/' * (kind == 'space')}{name}/commit/{found['commits'][-1]}"
         return self.answer({"success": True, "commitOid": found["commits"][-1], "commitUrl": url, "hookOutput": ""})
 
-    def secret(self, name):
-        self.server.repositories["space", name]["secrets"][self.json()["key"]] = self.json()["value"]
+    def setting(self, name, kind):
+        self.server.repositories["space", name][kind][self.json()["key"]] = self.json()["value"]
         self.answer()
 
     def hardware(self, name):
@@ -197,7 +198,7 @@ ROUTES = [
     ("GET", f"/api/(model|space)s/{_NAME}/revision/(.+)", Handler.info),
     ("POST", f"/api/(model|space)s/{_NAME}/preupload/(.+)", Handler.preupload),
     ("POST", f"/api/(model|space)s/{_NAME}/commit/(.+)", Handler.commit),
-    ("POST", f"/api/spaces/{_NAME}/secrets", Handler.secret),
+    ("POST", f"/api/spaces/{_NAME}/(secrets|variables)", Handler.setting),
     ("POST", f"/api/spaces/{_NAME}/hardware", Handler.hardware),
     ("GET", f"/api/spaces/{_NAME}/runtime", Handler.runtime),
     ("POST", f"/(?:spaces/)?{_NAME}.git/info/lfs/objects/batch", Handler.lfs_batch),

@@ -135,6 +135,16 @@ def test_a_zero_gpu_space_gets_a_torch_that_it_takes(hub, command):
     assert space["files"]["requirements.txt"].decode().splitlines() == theirs
 
 
+def test_a_space_names_the_hubs_models_that_it_serves(hub, command):
+    value = "ann/poems@0123abc, export/artifacts,bob/tales"
+    assert command("deploy", "ann/page", "--models", value, "--minutes", 0).returncode == 0
+    space, ours = hub.repositories["space", "ann/page"], (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    theirs = space["files"]["README.md"].decode()
+    assert theirs.replace("\nmodels: [ann/poems, bob/tales]\n", "\n", 1) == ours != theirs
+    assert "\nmodels: [ann/poems, bob/tales]\n" in theirs.split("---")[1]
+    assert space["variables"] == {"BIGMODEL_MODELS": value}
+
+
 def test_a_dry_run_asks_nothing(hub, command):
     done = command("deploy", "ann/page", "--dry-run")
     lines = done.stdout.splitlines()

@@ -43,6 +43,7 @@ COMPOSED = (
 
 PUBLISHED = "The training's pictures are published; no private data is known to be in them."
 MEMORISATION = "A detector gives boxes and names, not pictures. This software stores no picture beyond the visit."
+LIBRARY = "bigmodel"  # that loads the folder
 LOSS = "an object: classes, boxes and overlap, of both pairs of heads"
 TOKENS = "pictures"
 VALIDATION = "AP; the loss is what it lacks to 1"

@@ -54,6 +54,7 @@ LIMITS = {
 
 PUBLISHED = "The training text is published literature; no private data is known to be in it."
 PRIVACY = "A language model can reproduce parts of its training text. This software stores no prompt."
+LIBRARY = "transformers"  # that loads the folder
 LOSS = "nats a token"
 TOKENS = "tokens"
 VALIDATION = "in windows without overlap"

@@ -59,6 +59,7 @@ PUBLISHED = (
     "ask for attribution: what the model draws for a name of the training resembles them, and is to be treated as they "
     "are. No private data is known to be in them."
 )
+LIBRARY = "bigmodel"  # that loads the folder
 LOSS = "mean squared error of the velocity"
 TOKENS = "pictures"
 VALIDATION = "mean squared error of the velocity, on pictures and compositions kept from the training"

@@ -52,6 +52,7 @@ MEMORISATION = (
     "A translator writes what its source says, but may put in phrases of its training text; how often it does was not "
     "measured. This software stores no text."
 )
+LIBRARY = "transformers"  # that loads the folder
 LOSS = "nats a token, of smoothed labels"
 TOKENS = "tokens of both sides, padding included, at most"
 VALIDATION = "nats a token, labels not smoothed"
