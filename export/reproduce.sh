@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 data=$1
 shift
 suffix=${PRESET_SUFFIX:-}
-pairs=en-de
+pairs="en-de en-zh"
 if [ "$suffix" = -gpu ]; then pairs=multilingual; fi
 for name in ${*:-emoji $pairs stories poetry photos fashion scenes blood-cells}; do
     model=${ARTIFACTS:-export/artifacts}/$name

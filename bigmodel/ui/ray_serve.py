@@ -16,7 +16,6 @@ import json
 import os
 import socket
 import threading
-from functools import partial
 
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
@@ -54,7 +53,8 @@ def build(arguments=None):
         raise ConfigError(f"replicas and threads are whole numbers: {error}") from error
     roots = [path.strip() for path in given["models"].split(",") if path.strip()] or [str(ARTIFACTS)]
     roots = [os.path.abspath(root) if os.path.exists(root) else root for root in roots]  # workers run elsewhere
-    deployment = serve.deployment(serve.ingress(partial(build_api, roots))())
+    # a function, which each replica calls; Ray takes any other callable for the application itself
+    deployment = serve.deployment(serve.ingress(lambda: build_api(roots))())
     return deployment.options(
         name="BigModel",
         num_replicas=replicas,

@@ -5,6 +5,7 @@ of a shared link. All show what the shipped models really wrote. Needs playwrigh
 """
 
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
 from bigmodel.errors import BigModelError
@@ -16,17 +17,23 @@ STORY = "tab=text&model=stories&prompt=Once+upon+a+time+there+was+a+little&seed=
 POEM = "tab=text&model=poetry&kind=唐诗&form=五律&title=秋夜&seed=5&run=1"
 CAPTION = "tab=translate&text=Two+dogs+are+playing+in+the+snow.&source=en&target=de&run=1"
 DRAWING = "tab=generate&model=emoji&prompt=a+cat+face+left+of+a+pizza,+noto+style,+on+blue&seed=1&run=1"
-# name -> query for each language
-TABS = {"text": {"en": STORY, "zh-CN": POEM}, "translate": dict.fromkeys(("en", "zh-CN"), CAPTION)}
-TABS["generate"] = dict.fromkeys(("en", "zh-CN"), DRAWING)
-TABS["about"] = dict.fromkeys(("en", "zh-CN"), "tab=about")
-COLOURS = 96  # of a committed picture; the page has few
+SKETCH = "tab=classify&model=fashion&drawing=bag&run=1"
+SCENE = PICTURES / "scene.jpg"  # Noto emoji, composed by bigmodel.object_detection.scenes
+QUERIES = {"text": STORY, "translate": CAPTION, "generate": DRAWING, "classify": SKETCH}
+QUERIES |= {"detect": "tab=detect&model=scenes", "about": "tab=about"}
+RESULTS = ".passage[aria-busy='false'] .token", "#other-ways li", "#drawing [aria-busy='false']", ".answers .answer"
+READY = ", ".join((*RESULTS, ".state.ready"))
+SETTLE_MS = 2500  # until a link has filled the page, and what comes last is there
+PATIENCE_MS = 300_000  # until a result is there, on a busy machine
+LARGE = 150_000  # bytes of a committed picture: beyond, it has COLOURS colours
+COLOURS = 256
 
 
 def add_arguments(parser):
     """Declare the options of ``screenshots``."""
     parser.add_argument("--out", type=Path, default=Path("runs/screenshots"), help="folder of all of them")
     parser.add_argument("--commit", action="store_true", help="only those of the README and of a shared link")
+    parser.add_argument("--only", default="*", metavar="NAMES", help="such as 'detect-zh-CN-*'; by default all")
 
 
 def run(arguments):
@@ -44,28 +51,34 @@ def run(arguments):
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-            take = _committed if arguments.commit else _every
-            for path in take(browser, demo.local_url, arguments.out):
-                print(path, flush=True)
+            for path, query, *how in _committed() if arguments.commit else _every(arguments.out):
+                if fnmatch(path.stem, arguments.only):
+                    _picture(browser, f"{demo.local_url}?{query}", path, *how)
+                    if arguments.commit:
+                        _small(path)
+                    print(path, flush=True)
     finally:
         demo.close()
     return 0
 
 
-def _every(browser, url, folder):
-    for tab, queries in TABS.items():
-        for language, query in queries.items():
+def _every(folder):
+    """Yield (path, query, language, scheme, size, full_page) of every picture."""
+    for tab, query in QUERIES.items():
+        for language in ("en", "zh-CN"):
+            query = POEM if (tab, language) == ("text", "zh-CN") else query
             for scheme in ("light", "dark"):
                 for device, size in (("desktop", DESKTOP), ("phone", PHONE)):
                     path = folder / f"{tab}-{language}-{scheme}-{device}.png"
-                    yield _picture(browser, f"{url}?{query}", path, language, scheme, size, full_page=tab != "about")
+                    yield path, query, language, scheme, size, tab != "about"
 
 
-def _committed(browser, url, _):
-    for tab, queries in TABS.items():
-        yield _small(_picture(browser, f"{url}?{queries['en']}", PICTURES / f"{tab}.png", "en", "light", (1280, 860)))
-    yield _small(_picture(browser, f"{url}?{POEM}", PICTURES / "poem.png", "zh-CN", "dark", (1280, 860)))
-    yield _small(_picture(browser, f"{url}?{STORY}", PICTURE, "en", "light", SIZE))
+def _committed():
+    """Yield the same of those of the README and of a shared link."""
+    for tab, query in QUERIES.items():
+        yield PICTURES / f"{tab}.png", query, "en", "light", (1280, 860)
+    yield PICTURES / "poem.png", POEM, "zh-CN", "dark", (1280, 860)
+    yield PICTURE, STORY, "en", "light", SIZE
 
 
 def _picture(browser, address, path, language, scheme, size, full_page=False):
@@ -74,20 +87,30 @@ def _picture(browser, address, path, language, scheme, size, full_page=False):
     viewport = {"width": size[0], "height": size[1]}
     context = browser.new_context(locale=language, color_scheme=scheme, viewport=viewport)
     page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(address)
-    ready = ".passage[aria-busy='false'] .token, #other-ways li, #drawing [aria-busy='false'], #host .state.ready"
-    page.locator(f":is({ready}):visible").first.wait_for(timeout=120_000)
-    page.wait_for_timeout(2500)  # the bars under a text come last
+    if "tab=detect" in address:
+        field = page.locator("#detect-picture input[type=file]").first
+        field.wait_for(state="attached")
+        page.wait_for_timeout(SETTLE_MS)
+        field.set_input_files(SCENE)
+    ready = page.locator(f":is({READY}):visible").first
+    for _ in range(3):  # a page that has lost its server opens itself anew
+        ready.wait_for()
+        page.wait_for_timeout(SETTLE_MS)
+        if ready.is_visible():
+            break
     page.screenshot(path=path, full_page=full_page)
     context.close()
-    return path
 
 
 def _small(path):
-    """Make a picture's file small: a palette is enough for a page of few colours."""
+    """Make a large file small by a palette that covers rare colours, too, such as those of words."""
     from PIL import Image
 
+    if path.stat().st_size <= LARGE:  # a palette tints what is nearly white
+        return
     with Image.open(path) as picture:
-        reduced = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        method = Image.Quantize.MAXCOVERAGE
+        reduced = picture.convert("RGB").quantize(COLOURS, method=method, dither=Image.Dither.NONE)
     reduced.save(path, optimize=True)
-    return path

@@ -25,8 +25,8 @@ LIMITS = {
         "Its training text is free for research use; use the model likewise.",
     ),
     "en-zh": (
-        "It has read captions of pictures, everyday sentences, software documentation and a little of the Bible. Of "
-        "what is unlike them, such as news or an encyclopaedia, it keeps some words and loses the sense: the test "
+        "It has read captions of pictures, everyday sentences and a little software documentation, each a few times. "
+        "Of what is unlike them, such as news or an encyclopaedia, it keeps some words and loses the sense: the test "
         "sets of both kinds show how much.",
         "It writes simplified characters. Names of people and places are often wrong.",
     ),
