@@ -12,7 +12,7 @@ from bigmodel.image_classification.request import TASK, Request
 from bigmodel.runtime.pictures import FITS, open_picture
 from bigmodel.ui.pictures import cut, glow, linkable, picture_html, shared, sketched, uploaded
 from bigmodel.ui.texts import words
-from bigmodel.ui.widgets import fault_html, label_words
+from bigmodel.ui.widgets import announced, fault_html, label_words
 
 REGIONS = (("top", "middle", "bottom"), ("left", "centre", "right"))
 
@@ -36,7 +36,7 @@ class ClassifyEvents:
         if link:
             return self._answer(lambda: linked(link), model, fit, link)
         if not uploaded(picture):  # it comes without Gradio's preprocessing
-            return f'<p class="placeholder">{words("classify_placeholder")}</p>', {}
+            return f'{announced()}<p class="placeholder">{words("classify_placeholder")}</p>', {}
         return self._answer(lambda: uploaded(picture), model, fit, of_file=True)
 
     def classify_sketch(self, event: gr.EventData, model, fit):
@@ -95,11 +95,14 @@ def answer(found):
         f'<span class="share">{probability:.1%}</span></li>'
         for name, probability in found.labels
     )
-    verdict = f'<p class="unlike" role="status">{words("unlike_training")}</p>' if found.unfamiliar else ""
+    verdict = f'<p class="unlike">{words("unlike_training")}</p>' if found.unfamiliar else ""
+    name, probability = found.labels[0]
+    spoken = f"{words('unlike_training') * found.unfamiliar} {label_words(name)} {probability:.0%}"
     notes = "".join(f"<li>{words(f'note_{note}')}</li>" for note in found.notes)
     notes = f'<ul class="notes">{notes}</ul>' if notes else ""
     return (
-        f'<section class="answer" data-unfamiliar="{str(found.unfamiliar).lower()}">{verdict}<ol>{rows}</ol>'
+        f'{announced(spoken)}<section class="answer" data-unfamiliar="{str(found.unfamiliar).lower()}">'
+        f"{verdict}<ol>{rows}</ol>"
         f'<p class="hint">{words("calibrated_hint")}</p>{notes}<div class="views">{_views(found)}</div></section>'
     )
 

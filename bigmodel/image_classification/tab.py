@@ -13,7 +13,7 @@ from bigmodel.ui.pictures import limit_decoding, uploaded
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import html_block, told
+from bigmodel.ui.widgets import announced, html_block, told
 
 
 def load(folder):
@@ -39,7 +39,7 @@ def build(models):
             with gr.Column(min_width=280):
                 form = _inputs(models, known)
             with gr.Column(min_width=280):
-                placeholder = f'<p class="placeholder">{words("classify_placeholder")}</p>'
+                placeholder = f'{announced()}<p class="placeholder">{words("classify_placeholder")}</p>'
                 form["answer"] = html_block(placeholder, elem_id="classify-answer", elem_classes="answers")
                 form["shown"] = gr.JSON({}, visible=False)
                 with gr.Row(elem_classes="footnote"):

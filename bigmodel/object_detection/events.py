@@ -16,11 +16,11 @@ from bigmodel.limits import LIMITS
 from bigmodel.object_detection import tables
 from bigmodel.object_detection.drawing import colour, data_uri, figure
 from bigmodel.object_detection.request import TASK, Request
-from bigmodel.ui.language import translated, visitor_language
+from bigmodel.ui.language import translated, visitor_language, word
 from bigmodel.ui.pictures import linkable, shared, sketched, uploaded
 from bigmodel.ui.texts import words
 from bigmodel.ui.validation import check_number
-from bigmodel.ui.widgets import fault_html, label_words, told
+from bigmodel.ui.widgets import announced, fault_html, label_words, told
 
 LEAST = 0.05  # score; what is below is not kept for the slider
 CAUTIONS = {"blood-cells": "not_medical"}  # model -> what is said under its findings
@@ -44,7 +44,7 @@ class DetectEvents:
         """
         link = {} if getattr(event.target, "elem_id", None) == "detect-picture" else shared(shown)
         if not link and not uploaded(picture):
-            return None, f'<p class="placeholder">{words("detect_placeholder")}</p>', {}
+            return None, f'{announced()}<p class="placeholder">{words("detect_placeholder")}</p>', {}
         try:
             image = sketched(link.get("picture")) if link else uploaded(picture)
             request = Request.check(self.models, image, model, LEAST)
@@ -60,13 +60,13 @@ class DetectEvents:
         """Return model, threshold and ``shown`` of what the page was opened with; the rest is left as it is."""
         values = values if isinstance(values, dict) else {}
         known = [entry.name for entry in self.models.of_task(TASK, wait=True)]
-        model = values.get("model") if values.get("model") in known else gr.skip()
+        model = values.get("model") if values.get("model") in known else None
         try:
             threshold = check_number("threshold", float(values["threshold"]), LEAST, 1 - LEAST)
         except (InputError, KeyError, TypeError, ValueError):
-            threshold = gr.skip()
+            threshold = self.usual_threshold(model)
+        picture, model = values.get("picture"), model or gr.skip()
         try:
-            picture = values.get("picture")
             return model, threshold, {"link": {"picture": picture}} if sketched(picture) else gr.skip()
         except InputError:
             return model, threshold, gr.skip()
@@ -101,7 +101,7 @@ class DetectEvents:
                     pictures[name] = replace(found, pixels=None)  # fifty large ones would be half a gigabyte
                 except InputError as error:
                     refused[name] = translated(str(error), visitor_language())
-                progress((i + 1, len(files)), unit="pictures")
+                progress((i + 1, len(files)), unit=word("pictures"))
                 yield gr.skip()
             yield overview(pictures, refused, self.models.get(model, TASK).labels)
         except BigModelError as error:
@@ -131,7 +131,7 @@ def answer(found, labels, address, caution=None):
         f"<b>{count}</b> {label_words(name)}</li>"
         for name, count in counts.items()
     )
-    counted = f'<ul class="counts" role="status">{swatches}</ul>' if swatches else f"<p>{words('nothing_found')}</p>"
+    counted = f'<ul class="counts">{swatches}</ul>' if swatches else f"<p>{words('nothing_found')}</p>"
     notes = "".join(f"<li>{words(f'note_{note}')}</li>" for note in found.notes)
     warned = f'<p class="unlike">{words(caution)}</p>' if caution else ""
     named = {name: words(f"found_{name}") for name in ("label", "score")}
@@ -144,7 +144,7 @@ def answer(found, labels, address, caution=None):
     listed += f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
     listed += f"<tbody>{body}</tbody></table></div></details>"
     return (
-        f'<section class="answer found">{figure(found, labels, address, said)}{counted}{warned}'
+        f'{announced(said)}<section class="answer found">{figure(found, labels, address, said)}{counted}{warned}'
         f"{f'<ul class=notes>{notes}</ul>' if notes else ''}{listed}{downloads({'picture': found}, labels)}</section>"
     )
 

@@ -13,7 +13,7 @@ from bigmodel.ui.pictures import limit_decoding, uploaded
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import html_block, told
+from bigmodel.ui.widgets import announced, html_block, told
 
 USUAL = 0.5  # threshold, before a model has said its own
 
@@ -41,7 +41,7 @@ def build(models):
             with gr.Column(min_width=280):
                 form = _inputs(models, known)
             with gr.Column(min_width=280):
-                placeholder = f'<p class="placeholder">{words("detect_placeholder")}</p>'
+                placeholder = f'{announced()}<p class="placeholder">{words("detect_placeholder")}</p>'
                 form["answer"] = html_block(placeholder, elem_id="detect-answer", elem_classes="answers")
                 form["shown"] = gr.JSON({}, visible=False)
                 with gr.Row(elem_classes="footnote"):

@@ -13,7 +13,7 @@ from bigmodel.text_to_image.request import CHECKS, NUM_IMAGES, TASK, Request, gi
 from bigmodel.ui.language import translated, visitor_language
 from bigmodel.ui.pictures import uploaded
 from bigmodel.ui.texts import words
-from bigmodel.ui.widgets import provider_name, told
+from bigmodel.ui.widgets import announced, provider_name, told
 
 LABELS = {"prompt": "what_to_draw"}  # of fields that the tab calls otherwise than others do
 WRITTEN = ("seed", "variation_of")  # numbers in text fields, since a gr.Number shows an empty value as 0
@@ -54,7 +54,7 @@ class DrawEvents:
         drawing = {"busy": True, "finished": False, "pictures": [], "prompt": request.prompt}
         drawing |= {"step": 0, "steps": request.steps or generator.defaults["steps"], "count": request.num_images}
         drawing["size"] = list(generator.size[::-1])
-        yield drawing, "", gr.update(interactive=True), *fields
+        yield drawing, announced(), gr.update(interactive=True), *fields
         still, idle = [gr.skip()] * len(CHECKS), gr.update(interactive=False)
         try:
             for drawn in serve.draw(generator, request):
@@ -192,7 +192,9 @@ def facts(generator, request, drawn):
         parts = [f"<b>{drawn.seconds:.1f}</b> {words('seconds')}", provider, *parts]
     if drawn.note:
         parts.append(words(drawn.note))
-    return f"{''.join(said)}<p>{' · '.join(parts)}</p>"
+    done, count = drawn.finished or drawn.note, len(drawn.progress.images)
+    spoken = f"{count} {words('pictures')}: {escape(reading.text)}" if done else ""
+    return f"{announced(spoken)}{''.join(said)}<p>{' · '.join(parts)}</p>"
 
 
 def _number(text):

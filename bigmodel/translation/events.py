@@ -8,11 +8,13 @@ from gradio.utils import get_upload_folder
 
 from bigmodel.errors import BigModelError, InputError
 from bigmodel.translation import serve
-from bigmodel.translation.request import AUTO, CHECKS, CODES, TASK, Request, directions
+from bigmodel.translation.request import ALIKE, AUTO, CHECKS, CODES, TASK, Request, check_direction, detect, directions
+from bigmodel.ui.language import word
 from bigmodel.ui.texts import words
-from bigmodel.ui.widgets import provider_name, told
+from bigmodel.ui.widgets import announced, provider_name, told
 
 PAUSE_S = 0.4  # a visitor who types on is not answered yet
+SPOKEN = 300  # characters of a translation that a screen reader says
 LINKED = tuple(CHECKS)  # what a link carries: /?tab=translate&text=…&source=…&target=…
 
 
@@ -26,26 +28,47 @@ class TranslateEvents:
     def __init__(self, models):
         self.models = models
 
-    def translate_typed(self, *values):
+    def translate_typed(self, event: gr.EventData, *values):
         """Translate what is being typed, after a pause; say nothing of what is not a text yet."""
         if not str(values[0] or "").strip():
-            yield "", "", "", ""
+            yield "", announced(), "", "", gr.skip()
             return
         time.sleep(PAUSE_S)
         try:
-            yield from self.translate_now(*values)
+            yield from self.translate_now(event, *values)
         except gr.Error as error:
-            yield "", f'<p class="skipped">{error.message}</p>', "", ""
+            yield "", f'<p class="skipped" role="status">{error.message}</p>', "", "", gr.skip()
 
-    def translate_now(self, *values):
-        """Stream a translation, the facts about it, its alternatives and where the model looked."""
+    def translate_now(self, event: gr.EventData, *values):
+        """Stream a translation, the facts about it, its alternatives, where the model looked, and its target."""
+        values = dict(zip(CHECKS, values, strict=True))
+        chosen = values["target"]
         try:
-            request = Request.check(self.models, **dict(zip(CHECKS, values, strict=True)))
+            # who has just chosen a target is told where it cannot be
+            if values["source"] == AUTO and getattr(event.target, "elem_id", None) != "translate-target":
+                values["target"] = self._possible(values["text"], chosen)
+            request = Request.check(self.models, **values)
+            moved = gr.skip() if request.target == chosen else request.target
             for progress in serve.translate(self.models, request):
-                yield progress.translation.text, facts(self.models, request, progress), gr.skip(), gr.skip()
-            yield gr.skip(), gr.skip(), alternatives(progress.translation), self._looked(request, progress.translation)
+                said = facts(self.models, request, progress)
+                yield progress.translation.text, said, gr.skip(), gr.skip(), moved
+                moved = gr.skip()  # once: the visitor may choose another one meanwhile
+            looked = self._looked(request, progress.translation)
+            yield gr.skip(), gr.skip(), alternatives(progress.translation), looked, gr.skip()
         except BigModelError as error:
             raise told(error) from None
+
+    def _possible(self, text, target):
+        """Return the target of a text in whatever language: the chosen one, or, where that cannot be, the first."""
+        known = directions(self.models, wait=True)
+        if not known or not isinstance(text, str):
+            return target
+        try:
+            source = detect(text, known, target)
+        except InputError:
+            return target
+        possible = [t for s, t in known if s == source]
+        return target if target in possible else next(iter(possible), target)
 
     def _looked(self, request, translation):
         """Return the attention of the first sentence as HTML; nothing where there is none."""
@@ -56,13 +79,22 @@ class TranslateEvents:
         return attention(*translator.attention(sentence, best, (request.source, request.target)))
 
     def swap(self, source, target, text, translation):
-        """Return the languages and the texts with their places changed."""
-        known = directions(self.models)
-        if source == AUTO:
-            source = next((s for s, t in known if t == target), target)
-        if (target, source) not in known:
-            return [gr.skip()] * 4
+        """Return the languages and the texts with their places changed; say where no model translates back."""
+        try:
+            known = directions(self.models)
+            if source == AUTO:
+                written = str(text or "").strip()
+                source = detect(text, known, target) if written else next((s for s, t in known if t == target), target)
+            check_direction(target, source, known)
+        except InputError as error:
+            raise told(error) from None
         return target, source, translation or text, ""
+
+    def correct(self, event: gr.EventData, source, target):
+        """Return the languages after a visitor has said which one the text is in."""
+        said = getattr(event, "token", None)
+        source = said if said in ALIKE else source
+        return source, self.targets(source, target)
 
     def targets(self, source, target):
         """Return the target picker for a source: what can be chosen, and what is chosen."""
@@ -101,7 +133,7 @@ class TranslateEvents:
             content, request = serve.open_file(self.models, file, source, target, column)
             found = {}
             for done, total, found in serve.translate_file(self.models, content, request):  # noqa: B007, the last one
-                progress((done, total), unit="sentences")
+                progress((done, total), unit=word("sentences"))
                 yield gr.skip()
             # of this folder Gradio serves, and deletes what is old
             yield serve.save(content, found, file, request.target, get_upload_folder())
@@ -114,15 +146,26 @@ def facts(models, request, progress):
     translator = models.get(request.model, TASK)
     codes = request.source, request.target
     source, target = (words(f"language_{code}") if code in CODES else escape(code) for code in codes)
+    found = f"{words('detected')} <b>{source}</b>{_rather(models, request)}"
     parts = [
-        f"{words('detected')} <b>{source}</b>" if request.detected else f"{source} → {target}",
+        found if request.detected else f"{source} → {target}",
         f"{progress.done}/{progress.total} {words('sentences')}",
         f"<b>{progress.seconds:.2f}</b> {words('seconds')}",
         escape(provider_name(translator.provider)),
     ]
     if progress.note:
         parts.append(words(progress.note))
-    return f"<p>{' · '.join(parts)}</p>"
+    done = progress.note or progress.done == progress.total
+    spoken = f"{words('translation')}: {escape(progress.translation.text[:SPOKEN])}" if done else ""
+    return f"{announced(spoken)}<p>{' · '.join(parts)}</p>"
+
+
+def _rather(models, request):
+    """Return the button that corrects a detected language as HTML, where another one looks like it."""
+    other = ALIKE.get(request.source)
+    if not any(source == other for source, _ in directions(models)):
+        return ""
+    return f' <button type="button" data-token="{other}">{words("rather")} {words(f"language_{other}")}</button>'
 
 
 def alternatives(translation):

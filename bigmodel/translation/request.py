@@ -11,6 +11,7 @@ from bigmodel.ui.validation import check_choice, check_number, check_text
 TASK = "translation"
 AUTO = "auto"
 CODES = (*LANGUAGES,)
+ALIKE = {"zh": "lzh", "lzh": "zh"}  # a short text may be either
 # field -> check of its value and of the codes that there are; the order is the endpoint's
 CHECKS = {
     "text": lambda value, codes: check_text(
@@ -58,17 +59,24 @@ class Request:
         if not known:
             raise InputError("model", "this host has no translator")
         detected = source == AUTO
-        source = detect(checked["text"], known) if detected else source
-        targets = [target for s, target in known if s == source]
-        target = checked.get("target") or next(iter(targets), None)
-        if not targets:
-            raise InputError("source", f"{name_of(source)} is not translated here; {_offer(known)}")
-        if target == source:
-            raise InputError("target", f"the text is {name_of(source)} already; choose another language")
-        if target not in targets:
-            raise InputError("target", f"no model translates {name_of(source)} to {name_of(target)}; {_offer(known)}")
+        source = detect(checked["text"], known, checked.get("target")) if detected else source
+        target = checked.get("target") or next((t for s, t in known if s == source), None)
+        check_direction(source, target, known)
         checked |= {"source": source, "target": target, "model": known[source, target], "detected": detected}
         return cls(**{f.name: checked[f.name] for f in fields(cls) if f.name in checked})
+
+
+def check_direction(source, target, known):
+    """Raise InputError, which names the field that is wrong, unless a source is translated to a target.
+
+    ``known``: see ``directions``.
+    """
+    if not any(s == source for s, _ in known):
+        raise InputError("source", f"{name_of(source)} is not translated here; {_offer(known)}")
+    if target == source:
+        raise InputError("target", f"the text is {name_of(source)} already; choose another language")
+    if (source, target) not in known:
+        raise InputError("target", f"no model translates {name_of(source)} to {name_of(target)}; {_offer(known)}")
 
 
 def directions(models, *, wait=False):
@@ -83,12 +91,13 @@ def directions(models, *, wait=False):
     return found
 
 
-def detect(text, known):
+def detect(text, known, target=None):
     """Return the code of the language that a text is in.
 
     Args:
         text: of any length.
-        known: directions; of languages that look alike, one that is translated goes first.
+        known: directions; of languages that look alike, one that is translated, into the target, goes first.
+        target: code; None for any.
 
     Raises:
         InputError: it is a language that no model here knows.
@@ -96,9 +105,11 @@ def detect(text, known):
     ranked = LanguageDetector.load().detect(text)
     code, probability = ranked[0]
     sources = {source for source, _ in known}
+    likely = [c for c, p in ranked if p > probability / 20]
     if code not in sources:
-        second = next((c for c, p in ranked[1:] if c in sources and p > probability / 20), None)
-        code = second or code
+        code = next((c for c in likely if c in sources), code)
+    elif (code, target) not in known and (ALIKE.get(code), target) in known and ALIKE[code] in likely:
+        code = ALIKE[code]
     if code not in CODES:
         raise InputError("source", f"this language was not recognised; {_offer(known)}")
     return code

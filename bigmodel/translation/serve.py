@@ -97,7 +97,7 @@ def _fits(unit, request, known):
     if len(unit) < 20:
         return True
     try:
-        return detect(unit, known) == request.source
+        return detect(unit, known, request.target) == request.source
     except InputError:
         return False
 

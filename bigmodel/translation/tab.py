@@ -14,7 +14,7 @@ from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import html_block, no_models_block
+from bigmodel.ui.widgets import announced, html_block, no_models_block
 
 # as their speakers call them
 OWN_NAMES = {AUTO: "Auto 自动", "en": "English", "de": "Deutsch", "zh": "中文", "lzh": "文言文"}
@@ -25,7 +25,6 @@ EXAMPLES = {
     ("en", "zh"): ("I would like a cup of tea.", "A dog is running on the beach."),
     ("zh", "en"): ("你今天去哪里？", "一个女孩在公园里放风筝。"),
     ("lzh", "zh"): ("学而时习之，不亦说乎？", "有朋自远方来，不亦乐乎？"),
-    ("zh", "lzh"): ("天下没有不散的筵席。", "他听了很高兴，就答应了。"),
 }
 
 
@@ -78,7 +77,8 @@ def _panes(known, sharing):
         source = gr.Dropdown(sources, value=AUTO, label=t("source_language"), min_width=120)
         swap = gr.Button("⇄", elem_id="swap", scale=0, min_width=52, elem_classes="icon")
         first = next((target for _, target in known), None)
-        target = gr.Dropdown(targets, value=first, label=t("target_language"), min_width=120)
+        name = t("target_language")
+        target = gr.Dropdown(targets, value=first, label=name, min_width=120, elem_id="translate-target")
     with gr.Row(elem_id="panes"):
         hint = t("source_text_hint")
         text = gr.Textbox(label=t("source_text"), placeholder=hint, lines=7, max_lines=14, elem_id="source-text")
@@ -86,7 +86,8 @@ def _panes(known, sharing):
             label=t("translation"), lines=7, max_lines=14, interactive=False, buttons=["copy"], elem_id="translation"
         )
     with gr.Row(elem_id="translate-foot"):
-        facts = html_block(f"<p>{words('only_knows')}</p>" if known else "", elem_id="translate-facts")
+        said = announced() + f"<p>{words('only_knows')}</p>" * bool(known)
+        facts = html_block(said, elem_id="translate-facts", js_on_load="bigmodel.pressable(element, trigger)")
         sharing.button()
         button = gr.Button(t("translate"), variant="primary", scale=0, min_width=140, elem_id="translate-button")
     names = ("source", "swap", "target", "text", "translation", "facts", "translate")
@@ -114,18 +115,21 @@ def _options(known):
 def _listen(models, form, sharing):
     events = TranslateEvents(models)
     fields = [form[name] for name in CHECKS]
-    results = [form[name] for name in ("translation", "facts", "alternatives", "attention")]
+    results = [form[name] for name in ("translation", "facts", "alternatives", "attention", "target")]
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.translations_at_once}
     work = {**quiet, "concurrency_id": TASK}
+    pair = [form[name] for name in ("source", "target")]
     # a change, since input tells of keys alone: pasted texts, examples, links and swaps are changes, too
     changes = [form["text"].change, *(form[n].input for n in ("source", "target", "num_beams", "num_alternatives"))]
-    form["source"].input(events.targets, [form["source"], form["target"]], form["target"], **quiet)
+    form["source"].input(events.targets, pair, form["target"], **quiet)
     typed = gr.on(changes, events.translate_typed, fields, results, trigger_mode="always_last", **work)
     shown = {**work, "show_progress": "minimal", "show_progress_on": form["facts"]}
     pressed = form["translate"].click(events.translate_now, fields, results, **shown)
+    corrected = form["facts"].select(events.correct, pair, pair, **quiet)
+    corrected = corrected.then(events.translate_now, fields, results, **shown)
     linked = {name: form[name] for name in LINKED}
     sharing.receive(events.welcome, list(linked.values()))  # a changed text is translated by itself
-    sharing.listen(linked, [typed, pressed])
+    sharing.listen(linked, [pressed, corrected], typed=[typed])
     places = [form[name] for name in ("source", "target", "text", "translation")]
     form["swap"].click(events.swap, places, places, **quiet)
     chosen = [form[name] for name in ("text", "source", "target")]

@@ -1,6 +1,6 @@
 // Shows pictures while they are drawn, and what can be done with each; every text is escaped.
 (() => {
-  const { word, escape } = window.bigmodel;
+  const { word, escape, download } = window.bigmodel;
   const LARGE = 512; // pixels of the longer side of an enlarged file, at least
 
   const scale = ([width, height]) => Math.ceil(LARGE / Math.max(width, height));
@@ -59,9 +59,7 @@
     const small = Uint8Array.from(atob(src.split(",")[1]), (character) => character.charCodeAt(0));
     const head = 33; // signature and IHDR, which come first
     const file = new Blob([large.slice(0, head), ...textChunks(small), large.slice(head)], { type: "image/png" });
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: name.replace(/\.png$/, `-${times}x.png`) });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    download(file, name.replace(/\.png$/, `-${times}x.png`));
   };
 
   const usable = (element, props, trigger) =>

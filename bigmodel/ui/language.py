@@ -80,7 +80,25 @@ MESSAGES = {
     "is no text, or in an unknown encoding; save it as UTF-8": "不是文本，或编码未知；请存为 UTF-8",
     "has no time line, such as 00:00:01,000 --> 00:00:02,500": "没有时间行，例如 00:00:01,000 --> 00:00:02,500",
     "is no table: {}": "不是表格：{}",
+    "{} in the row that begins in line {}": "从第 {1} 行开始的一行：{0}",
     "{} is not in the header; there are {}": "表头中没有 {}；有 {}",
+    "This did not work, and it is our fault. The log has it as request {}.": "未能完成，错在我们。日志编号：{}。",
+    "{} (request {})": "{}（请求 {}）",
+    "the request is not what this address takes": "此地址不接受这样的请求",
+    "this did not work, and it is our fault": "未能完成，这是我们的错",
+    "the server has no room for files now; try again later": "服务器已没有存放文件的空间；请稍后再试",
+    "there is nothing here": "此处没有内容",
+    "too many requests at once; the limit is {}": "同时的请求过多；最多 {} 个",
+    "requests from other sites are refused": "不接受来自其他网站的请求",
+    "Content-Length must be a number": "Content-Length 应为数字",
+    "the server is being stopped; try again soon": "服务器正在停止；请稍后再试",
+    "the server's memory is full; try again soon": "服务器内存已满；请稍后再试",
+    "the request came too slowly": "请求传来得太慢",
+    "the request is too large; the limit is {} bytes": "请求过大；最多 {} 字节",
+    "too many requests; the limit is {} requests a minute": "请求过多；每分钟最多 {} 次",
+    "you have as many requests of this kind under way as one visitor may; wait until one has ended": (
+        "您同时进行的此类请求已达上限；请等其中一个结束"
+    ),
 }
 _NAMES = {ENGLISH[key]: CHINESE[key] for key in ENGLISH if key.startswith("language_")}
 # the longest first, so that a template of values alone comes last
@@ -117,6 +135,11 @@ def translated(message, language, labels=None):
     if colon and re.fullmatch(r"\w+", field):
         return f"{CHINESE.get({**FIELDS, **(labels or {})}.get(field, field), field)}：{_chinese(said)}"
     return _chinese(message)
+
+
+def word(key):
+    """Return a text of the interface in the visitor's language, for what Gradio shows without translating it."""
+    return (CHINESE if visitor_language() == "zh" else ENGLISH)[key]
 
 
 def _chinese(text):

@@ -103,7 +103,7 @@ class Models:
                 if entry.fault:
                     logs.log("model_refused", level=logging.ERROR, model=entry.name, fault=entry.fault)
                 else:
-                    found = {"provider": entry.model.provider, "skipped": entry.skipped}
+                    found = {"provider": getattr(entry.model, "provider", None), "skipped": entry.skipped}
                     logs.log("model_opened", model=entry.name, **found)
         return entry.model
 

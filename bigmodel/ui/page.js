@@ -157,20 +157,50 @@
     document.querySelector("#translate-button").click();
   });
 
-  // What Gradio itself says to screen readers, in English alone, and on an element that may have no name.
-  const OWN = { "number input for ": "number_input", "range slider for ": "slider", "Empty value": "empty_value",
-    "Gradio footer navigation": "footer", "Click to upload or drop files": "upload", "Upload file": "from_file",
-    "Capture from camera": "from_camera", "Paste from clipboard": "from_clipboard" };
+  // What Gradio itself says in English alone: in labels, some on an element that may have no name, and in messages.
+  const patterns = (texts) => Object.entries(texts).map(([pattern, key]) => [new RegExp(`^\\s*${pattern}`), key]);
+  const LABELS = patterns({ "number input for ": "number_input", "range slider for ": "slider", "Empty value": "empty_value",
+    "Gradio footer navigation": "footer", "Click to upload or drop files": "upload", "(Upload file|File upload)": "from_file",
+    "Capture from camera": "from_camera", "Paste from clipboard": "from_clipboard", "Remove Image": "remove_picture",
+    "Remove this file": "remove_file", Close: "close",
+    "[Cc]opy$": "copy_code", "[Cc]opied.?$": "code_copied" });
+  const MESSAGES = patterns({ Error: "error", Warning: "warning", processing: "processing", "queue:": "queue",
+    "Uploading (\\d+)\\s+files?...": "uploading", "This application is currently busy. Please try again.": "busy",
+    "Connection errored out.": "cut_off", "Connection Lost": "connection_lost",
+    "Connection to the server was lost. Attempting reconnection...": "reconnecting",
+    "File\\(s\\) exceed the maximum allowed size of ": "file_too_large",
+    "Invalid file types?: (.*)\\. Only (.*) allowed.": "wrong_type" });
+  const SAID_IN = ".toast-title, [data-testid='toast-text'], .progress-text, .uploading";
+  const own = (texts, said) => {
+    const [pattern, key] = texts.find(([pattern]) => pattern.test(said)) || [];
+    return key ? said.replace(pattern, word(key)) : said;
+  };
   const relabel = () => {
     for (const element of document.querySelectorAll("[aria-label]")) {
-      const own = Object.keys(OWN).find((words) => element.ariaLabel.startsWith(words));
-      if (!own) continue;
-      const label = word(OWN[own]) + element.ariaLabel.slice(own.length);
-      if (label !== element.ariaLabel) element.ariaLabel = label;
-      if (own === "Empty value" && !element.role) element.role = "img";
+      if (element.ariaLabel === "Empty value" && !element.role) element.role = "img";
+      for (const name of ["aria-label", "title"]) {
+        const said = element.getAttribute(name) || "", ours = own(LABELS, said);
+        if (ours !== said) element.setAttribute(name, ours);
+      }
+    }
+    // a button around another is none to a screen reader
+    for (const element of document.querySelectorAll(".icon-button:has(button, input)")) element.role = "group";
+    for (const element of document.querySelectorAll(SAID_IN)) {
+      for (const node of element.childNodes) {
+        const ours = node.nodeType === Node.TEXT_NODE ? own(MESSAGES, node.data) : node.data;
+        if (ours !== node.data) node.data = ours;
+      }
     }
   };
-  new MutationObserver(relabel).observe(document.documentElement, { childList: true, subtree: true });
+  const seen = { childList: true, subtree: true, characterData: true };
+  new MutationObserver(relabel).observe(document.documentElement, seen);
 
-  window.bigmodel = { html, word, escape, passage, alternatives, choosable, pressable, pad, drawable };
+  // Hands a visitor a Blob as a file; some browsers read it later than the click.
+  const download = (blob, name) => {
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+
+  window.bigmodel = { html, word, escape, download, passage, alternatives, choosable, pressable, pad, drawable };
 })();

@@ -1,10 +1,10 @@
 // Links to a result, results saved as files, and the history of a visit: all of it stays in the browser.
 (() => {
-  const { word, escape } = window.bigmodel;
+  const { word, escape, download } = window.bigmodel;
   const LINK_LIMIT = 2000; // longer addresses are cut by mail programs and refused by proxies
   const HISTORY_LIMIT = 50;
   const HISTORY_CHARACTERS = 1e6; // the browser's storage has room for some megabytes, of all tabs together
-  const SAVED = "bigmodel-saved"; // of sessionStorage: what ?saved=1 opens
+  const SAVED = "bigmodel-saved"; // of the browser's storage: what ?saved=… opens
 
   // What a result was made of: the fields say it, and the result what it knows better.
   const inputsOf = (names, [result, ...values]) =>
@@ -13,40 +13,63 @@
     const given = Object.entries(inputs).filter(([, value]) => value !== null && value !== undefined && value !== "");
     return `?${new URLSearchParams([["tab", tab], ...given, ["run", "1"]])}`;
   };
-  const say = (tab, key) => {
-    document.getElementById(`said-${tab}`).textContent = word(key);
+  const say = (tab, key, rest = "") => {
+    document.getElementById(`said-${tab}`).textContent = `${word(key)} ${rest}`.trim();
   };
 
-  // The clipboard's own interface is there on https and on this machine alone.
+  // Whether a text came to the clipboard, whose own interface is there on https and on this machine alone.
   const toClipboard = async (text) => {
-    if (navigator.clipboard) return navigator.clipboard.writeText(text);
-    const field = document.body.appendChild(document.createElement("textarea"));
-    field.value = text;
-    field.select();
-    document.execCommand("copy");
-    field.remove();
-  };
-  const download = (tab, inputs) => {
-    const link = document.createElement("a");
-    const content = JSON.stringify({ tab, inputs }, null, 2);
-    link.href = URL.createObjectURL(new Blob([content], { type: "application/json" }));
-    link.download = `bigmodel-${tab}.json`;
-    link.click();
-    URL.revokeObjectURL(link.href);
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      const focused = document.activeElement;
+      const field = document.body.appendChild(document.createElement("textarea"));
+      field.value = text;
+      field.select();
+      const copied = document.execCommand("copy");
+      field.remove();
+      focused.focus();
+      return copied;
+    }
   };
 
   const copyLink = async (tab, names, values) => {
     const inputs = inputsOf(names, values);
     const link = location.origin + location.pathname + query(tab, inputs);
     if (link.length > LINK_LIMIT) {
-      download(tab, inputs);
+      const content = JSON.stringify({ tab, inputs }, null, 2);
+      download(new Blob([content], { type: "application/json" }), `bigmodel-${tab}.json`);
       return say(tab, "link_saved");
     }
-    await toClipboard(link);
-    say(tab, "link_copied");
+    if (await toClipboard(link)) say(tab, "link_copied");
+    else say(tab, "not_copied", link);
   };
 
-  const keep = (saved) => sessionStorage.setItem(SAVED, JSON.stringify(saved));
+  // What is too long for a link is named in it: a tab finds it in its own storage, a new one in that of all tabs.
+  const nameOf = ({ tab, inputs }) =>
+    Array.from(JSON.stringify([tab, inputs])).reduce((sum, character) => (sum * 31 + character.codePointAt(0)) | 0, 0);
+  const keep = ({ tab, inputs }) => {
+    const saved = JSON.stringify({ tab, inputs });
+    for (const storage of [sessionStorage, localStorage]) {
+      try {
+        storage.setItem(SAVED, saved);
+      } catch {} // full: the other one will do
+    }
+  };
+  const kept = (tab, name) => {
+    for (const storage of [sessionStorage, localStorage]) {
+      const saved = JSON.parse(storage.getItem(SAVED) || "{}");
+      if (saved.tab !== tab || String(nameOf(saved)) !== name) continue;
+      sessionStorage.setItem(SAVED, JSON.stringify(saved));
+      return saved.inputs;
+    }
+    return {};
+  };
+  const forget = () => {
+    localStorage.removeItem(SAVED);
+    return [[], []];
+  };
   const openSaved = (tab) => {
     const field = document.createElement("input");
     field.type = "file";
@@ -56,7 +79,7 @@
         const saved = JSON.parse(await field.files[0].text());
         if (typeof saved.tab !== "string" || typeof saved.inputs !== "object") throw new TypeError("no saved result");
         keep(saved);
-        location.search = `?${new URLSearchParams({ tab: saved.tab, saved: 1, run: 1 })}`;
+        location.search = query(saved.tab, { saved: nameOf(saved) });
       } catch {
         say(tab, "not_saved");
       }
@@ -68,9 +91,7 @@
   const incoming = (tab) => {
     const given = Object.fromEntries(new URLSearchParams(location.search));
     if ((given.tab || "text") !== tab) return {};
-    if (!given.saved) return given;
-    const saved = JSON.parse(sessionStorage.getItem(SAVED) || "{}");
-    return saved.tab === tab ? saved.inputs : {};
+    return given.saved ? kept(tab, given.saved) : given;
   };
   // A link with run=1 presses the tab's button, once the fields show what it holds.
   const runIncoming = (tab, button) => {
@@ -88,19 +109,19 @@
   const picturesOf = ([result]) =>
     ((result && result.pictures) || []).slice(0, 4).map(({ src }) => src).filter((src) => src.length < 20000);
 
-  // entries: [{tab, inputs, pictures}], the latest first. A text that is being typed replaces its beginning.
-  const remember = (tab, names, [entries, ...values]) => {
+  // entries: [{tab, inputs, pictures, typed}], the latest first. A text that is being typed replaces its beginning.
+  const remember = (tab, names, [entries, ...values], typed) => {
     if (values[0] && !values[0].link) return [entries, entries]; // nothing was made
     const inputs = inputsOf(names, values);
     const texts = (entry) => JSON.stringify(entry.inputs);
     const [last, ...earlier] = entries || [];
     const goesOn = (value, before) =>
       value === before || (typeof value === "string" && before !== undefined && value.startsWith(before || ""));
-    const same = ({ inputs: before }) =>
+    const grown = ({ inputs: before }) =>
       Object.keys({ ...before, ...inputs }).every((name) => goesOn(inputs[name], before[name]));
-    const kept = last && same(last) ? earlier : entries || [];
-    const others = kept.filter((entry) => texts(entry) !== JSON.stringify(inputs));
-    const all = [{ tab, inputs, pictures: picturesOf(values) }, ...others].slice(0, HISTORY_LIMIT);
+    const older = typed && last && last.typed && grown(last) ? earlier : entries || [];
+    const others = older.filter((entry) => texts(entry) !== JSON.stringify(inputs));
+    const all = [{ tab, inputs, pictures: picturesOf(values), typed }, ...others].slice(0, HISTORY_LIMIT);
     while (all.length > 1 && JSON.stringify(all).length > HISTORY_CHARACTERS) all.pop();
     return [all, all];
   };
@@ -113,7 +134,7 @@
       const words = texts.filter((text) => !drawn.includes(text));
       const label = Array.from(inputs.text || inputs.prompt || words.join(" · ") || "…").slice(0, 90).join("");
       const own = query(tab, inputs);
-      const href = own.length > LINK_LIMIT ? query(tab, { saved: 1 }) : own;
+      const href = own.length > LINK_LIMIT ? query(tab, { saved: nameOf({ tab, inputs }) }) : own;
       const note = seed === undefined ? "" : ` <small>${escape(word("seed_is"))} ${escape(seed)}</small>`;
       const images = [...pictures, ...drawn].map((src) => `<img class="pixelated" src="${escape(src)}" alt="">`).join("");
       const shown = images ? `<span class="pictures">${images}</span>` : "";
@@ -121,13 +142,16 @@
     });
     return `<ol>${items.join("")}</ol>`;
   };
-  const historyLinks = (element, props) =>
-    element.addEventListener("click", (event) => {
+  const historyLinks = (element, props) => {
+    const follow = (event) => {
       const link = event.target.closest("a[data-index]");
       if (link) keep(props.value[Number(link.dataset.index)]);
-    });
+    };
+    // of any button, since links are opened in new tabs, too; a click is Enter's
+    for (const kind of ["pointerdown", "click"]) element.addEventListener(kind, follow);
+  };
 
   Object.assign(window.bigmodel, {
-    toClipboard, copyLink, openSaved, incoming, runIncoming, remember, history, historyLinks,
+    toClipboard, copyLink, openSaved, incoming, runIncoming, remember, forget, history, historyLinks,
   });
 })();

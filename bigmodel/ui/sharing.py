@@ -39,12 +39,13 @@ class Sharing:
                 self.open = gr.Button(t("open_saved"), size="sm", scale=0, min_width=160)
                 self.clear = gr.Button(t("clear_history"), size="sm", scale=0, min_width=160)
 
-    def listen(self, fields, done, *, result=None):
+    def listen(self, fields, done, *, typed=(), result=None):
         """Connect the widgets.
 
         Args:
             fields: name in a link -> component.
             done: events after which the result belongs to the history.
+            typed: the same, while a text is typed: it replaces its own beginning.
             result: component whose value has "link", the dict of what the shown result was made of; where it is None,
                 the fields say it.
         """
@@ -53,10 +54,12 @@ class Sharing:
         inputs = [gr.State() if result is None else result, *fields.values()]
         seen = [self.entries, self.list]
         self.copy.click(None, inputs, None, js=self._call("copyLink", f"{names}, values"), **quiet)
-        for event in done:
-            event.then(None, [self.entries, *inputs], seen, js=self._call("remember", f"{names}, values"), **quiet)
+        for events, growing in ((done, "false"), (typed, "true")):
+            script = self._call("remember", f"{names}, values, {growing}")
+            for event in events:
+                event.then(None, [self.entries, *inputs], seen, js=script, **quiet)
         self.open.click(None, None, None, js=self._call("openSaved"), **quiet)
-        self.clear.click(None, None, seen, js="() => [[], []]", **quiet)
+        self.clear.click(None, None, seen, js="() => bigmodel.forget()", **quiet)
         # wrapped: Gradio takes an array for the values of several outputs
         gr.on(None, None, self.entries, self.list, js="(entries) => [entries]", **quiet)
 

@@ -30,6 +30,14 @@ def told(error, labels=None):
     return gr.Error(escape(translated(str(error), visitor_language(), labels), quote=False), print_exception=False)
 
 
+def announced(text=""):
+    """Return what a screen reader is to say, and nobody sees, as HTML.
+
+    It comes first in its block, empty until the work is done: readers tell of what changes, not of what is new.
+    """
+    return f'<p class="announced" role="status">{text}</p>'
+
+
 def fault_html(error):
     """Return a user's error as HTML, in the visitor's language, to stand where the answer would."""
     return f'<p class="skipped" role="alert">{escape(translated(str(error), visitor_language()))}</p>'

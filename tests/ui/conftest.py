@@ -71,9 +71,9 @@ def page(models_root):
 
     at_full_speed, drawn_at_full_speed = Decoder.step, ImageGenerator.stream
 
-    def slowed(self, slots, tokens):
+    def slowed(self, slots, tokens, **options):
         time.sleep(demo.pace)
-        return at_full_speed(self, slots, tokens)
+        return at_full_speed(self, slots, tokens, **options)
 
     def drawn_slowly(self, *arguments, **settings):
         self.running += 1

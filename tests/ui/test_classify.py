@@ -129,9 +129,10 @@ def test_upload_shape_and_model(open_page, picture):
     tab.get_by_text("show all of it").click()
     expect(tab.locator("#classify-answer img").first).not_to_have_attribute("src", before)
     before = tab.locator("#classify-answer img").first.get_attribute("src")
+    expect(tab.locator("#sketch-panel")).to_be_visible()
     tab.get_by_text("Tiny-Photos").click()
     expect(tab.locator("#classify-answer img").first).not_to_have_attribute("src", before)
-    expect(tab.locator("#classify-sketch")).to_be_hidden()
+    expect(tab.locator("#sketch-panel")).to_be_hidden()
 
 
 def test_a_broken_picture_is_said_in_its_place(open_page, tmp_path):

@@ -129,6 +129,85 @@ def test_the_history_of_a_visit(open_page, size):
     assert entry.count() == 0
 
 
+def listed(tab):
+    """What the history lists, the latest first."""
+    if not tab.locator(".history ol:visible, .history .empty:visible").count():
+        tab.get_by_role("button", name="This visit").click()
+    return [text.strip() for text in tab.locator(".history li a:visible").all_inner_texts()]
+
+
+def test_a_long_entry_of_the_history_opens_in_a_new_tab(open_page):
+    prompt = "Once upon a time. " * 150
+    tab = open_page("?seed=9&max_new_tokens=8")
+    tab.locator("#prompt textarea").fill(prompt)
+    tab.get_by_role("button", name="Write").click()
+    text = done(tab)
+    tab.get_by_role("button", name="This visit").click()
+    with tab.context.expect_page() as opened:
+        tab.locator(".history li a").click(button="middle")
+    assert "saved=" in opened.value.url
+    assert done(opened.value) == text
+    tab.get_by_role("button", name="Clear").click()
+    expect(tab.locator(".history li")).to_have_count(0)
+    assert tab.evaluate("localStorage.getItem('bigmodel-saved')") is None
+
+
+def test_what_was_made_on_purpose_stays_in_the_history(open_page):
+    tab = open_page("?seed=9&max_new_tokens=8")
+    for prompt in ("Once", "Once upon", "Once upon"):
+        tab.locator("#prompt textarea").fill(prompt)
+        tab.evaluate("document.querySelector('.passage').setAttribute('data-old', '')")
+        tab.get_by_role("button", name="Write").click()
+        tab.locator('.passage:not([data-old])[aria-busy="false"]').wait_for()
+    expect(tab.locator(".history li")).to_have_count(2)
+    assert listed(tab) == ["Once upon", "Once"]
+
+
+def test_the_history_of_translations(open_page):
+    def done_with(text):
+        expect(tab.locator("#translate-facts [role=status]")).to_contain_text("Translation")
+        expect(tab.locator(".history li a").first).to_have_text(text)
+
+    tab = open_page("?tab=translate")
+    text = tab.locator("#source-text textarea")
+    for typed in ("Two dogs", "Two dogs play."):  # typed on: the beginning is replaced
+        text.fill(typed)
+        done_with(typed)
+    assert listed(tab) == ["Two dogs play."]
+    tab.locator("#translate-button").click()
+    tab.wait_for_timeout(1000)
+    text.fill("Two dogs play. A cat sleeps.")  # what was translated on purpose is not
+    done_with("Two dogs play. A cat sleeps.")
+    assert listed(tab) == ["Two dogs play. A cat sleeps.", "Two dogs play."]
+    before = tab.locator("#translation textarea").input_value()
+    tab.locator(".history li a").first.click()
+    tab.wait_for_url("**run=1**")
+    expect(tab.locator("#translation textarea")).to_have_value(before)
+    assert listed(tab) == ["Two dogs play. A cat sleeps.", "Two dogs play."]
+
+
+REFUSING = """() => {
+  navigator.clipboard.writeText = () => Promise.reject(new DOMException("denied", "NotAllowedError"));
+  const copy = document.execCommand.bind(document);
+  document.execCommand = (command) => window.older && copy(command);
+}"""
+
+
+def test_a_clipboard_that_refuses(open_page, page):
+    tab = open_page("?prompt=Once&seed=5", **CLIPBOARD)
+    tab.evaluate(REFUSING)
+    button = tab.locator(".copy-link:visible")
+    button.click()
+    said = tab.locator(".said [role=status]:visible").first
+    expect(said).to_contain_text("did not let it be copied; here it is: http")
+    assert "prompt=Once" in said.inner_text()
+    assert button.evaluate("button => button === document.activeElement")
+    tab.evaluate("window.older = true")  # the older way is allowed
+    button.click()
+    expect(said).to_have_text(re.compile("^Copied"))
+    assert "prompt=Once" in tab.evaluate("navigator.clipboard.readText()")
+
+
 def pictured(tab, part, path):
     """Give a part of the Image tab a picture, and wait for its answer."""
     tab.locator(f"#{part}-picture input[type=file]").first.set_input_files(path)
@@ -204,3 +283,8 @@ def test_what_was_detected_is_saved_and_opened(open_page, noise, tmp_path):
     chooser.value.set_files(tmp_path / "saved.json")
     other.locator("#detect-answer .answer").wait_for()
     assert count > 0 and other.locator("#detect-answer title").all_text_contents() == before
+    assert listed(other)[0] == "tiny-detector"
+    other.locator(".history li a:visible").first.click()  # too long for a link
+    other.wait_for_url("**saved=**run=1**")
+    other.locator("#detect-answer .answer").wait_for()
+    assert other.locator("#detect-answer title").all_text_contents() == before
