@@ -156,7 +156,8 @@ def facts(models, request, progress):
     if progress.note:
         parts.append(words(progress.note))
     done = progress.note or progress.done == progress.total
-    spoken = f"{words('translation')}: {escape(progress.translation.text[:SPOKEN])}" if done else ""
+    text = f'<span lang="{escape(request.target)}">{escape(progress.translation.text[:SPOKEN])}</span>'
+    spoken = f"{words('translation')}: {text}" if done else ""
     return f"{announced(spoken)}<p>{' · '.join(parts)}</p>"
 
 

@@ -45,13 +45,13 @@ def space(tmp_path, monkeypatch):
 def cuda(space, monkeypatch):
     """Sessions on CUDA are the CPU's, and "sessions" of the folder gets a line of JSON for each that is opened."""
 
-    def opened(path, providers=None, threads=None):
+    def opened(paths, providers=None, threads=None):
         on_cuda = "cuda" in sessions.provider_order(providers) and not refused("cuda")
         line = {"cuda": on_cuda, "inside": "SPACES_STAND_IN_INSIDE" in os.environ, "pid": os.getpid()}
         with (space / "sessions").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        session = sessions.create_session(path, "cpu", 1)
-        return replace(session, provider="cuda") if on_cuda else session
+            file.write((json.dumps(line) + "\n") * len(paths))
+        found = sessions.create_sessions(paths, "cpu", 1)
+        return [replace(session, provider="cuda") for session in found] if on_cuda else found
 
     real = sessions.unavailable
 
@@ -59,8 +59,8 @@ def cuda(space, monkeypatch):
         return "" if (reason := real(provider)) == "this machine has no NVIDIA GPU" else reason
 
     monkeypatch.setattr(sessions.ort, "get_available_providers", lambda: list(sessions.PROVIDERS.values()))
-    monkeypatch.setattr(drawing, "create_session", opened)
-    monkeypatch.setattr(translating, "create_session", opened)
+    monkeypatch.setattr(drawing, "create_sessions", opened)
+    monkeypatch.setattr(translating, "create_sessions", opened)
 
 
 @pytest.fixture
