@@ -163,6 +163,36 @@ def test_what_was_made_on_purpose_stays_in_the_history(open_page):
     assert listed(tab) == ["Once upon", "Once"]
 
 
+def unreliable_history_of_translations(open_page):
+    def done_with(text):
+        expect(tab.locator("#translate-facts [role=status]")).to_contain_text("Translation")
+        expect(tab.locator(".history li a").first).to_have_text(text)
+
+    tab = open_page("?tab=translate")
+    text = tab.locator("#source-text textarea")
+    for typed in ("Two dogs", "Two dogs play."):  # typed on: the beginning is replaced
+        text.fill(typed)
+        done_with(typed)
+    assert listed(tab) == ["Two dogs play."]
+    tab.locator("#translate-button").click()
+    tab.wait_for_timeout(1000)
+    text.fill("Two dogs play. A cat sleeps.")  # what was translated on purpose is not
+    done_with("Two dogs play. A cat sleeps.")
+    assert listed(tab) == ["Two dogs play. A cat sleeps.", "Two dogs play."]
+    before = tab.locator("#translation textarea").input_value()
+    tab.locator(".history li a").first.click()
+    tab.wait_for_url("**run=1**")
+    expect(tab.locator("#translation textarea")).to_have_value(before)
+    assert listed(tab) == ["Two dogs play. A cat sleeps.", "Two dogs play."]
+
+
+REFUSING = """() => {
+  navigator.clipboard.writeText = () => Promise.reject(new DOMException("denied", "NotAllowedError"));
+  const copy = document.execCommand.bind(document);
+  document.execCommand = (command) => window.older && copy(command);
+}"""
+
+
 def test_a_clipboard_that_refuses(open_page, page):
     tab = open_page("?prompt=Once&seed=5", **CLIPBOARD)
     tab.evaluate(REFUSING)
