@@ -143,6 +143,7 @@ def _result(sharing):
         js_on_load="bigmodel.pressable(element, trigger)",
         elem_id="alternatives",
     )
+    result["foresee"] = gr.Button(visible="hidden", elem_id="foresee")
     sharing.panel()
     return result
 
@@ -168,7 +169,10 @@ def _listen(models, form, result, sharing):
     stop.click(None, cancels=[writing], api_visibility="private").then(events.stop, passage, settled, **quiet)
     latest = {**quiet, "concurrency_id": "look_inside", "trigger_mode": "always_last"}
     passage.select(events.look_inside, passage, [passage, alternatives], **latest)
-    gr.on([field.change for field in foreseen], events.foresee, foreseen, alternatives, **latest)
+    # once for all of them: a link fills several fields in one moment
+    changes = [field.change for field in foreseen]
+    gr.on(changes, None, js="() => bigmodel.soon('#foresee')", api_visibility="private")
+    result["foresee"].click(events.foresee, foreseen, alternatives, **latest)
 
     layout = [form[name] for name in ("prompt", "fields", "plain_examples", "poetry_examples", *SAMPLING)]
 

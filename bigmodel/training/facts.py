@@ -86,8 +86,11 @@ def _listed(licence):
 
 
 def _origin(origin):
-    """Return {"repo", "commit"} of an origin, which may be spelled "github:owner/name@commit:path"."""
+    """Return {"repo", "commit"} of an origin, which may be spelled "github:owner/name@commit:path".
+
+    A repository may be named with its branch, "owner/name@branch"; the commit alone is kept.
+    """
     if not isinstance(origin, str):
-        return origin
+        return {**origin, "repo": origin["repo"].partition("@")[0]}
     repo, _, commit = origin.removeprefix("github:").partition("@")
     return {"repo": repo, "commit": commit.partition(" ")[0].partition(":")[0]}

@@ -202,5 +202,12 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
 
-  window.bigmodel = { html, word, escape, download, passage, alternatives, choosable, pressable, pad, drawable };
+  // Presses a button once, however often it is asked for in one moment.
+  const waiting = {};
+  const soon = (button) => {
+    clearTimeout(waiting[button]);
+    waiting[button] = setTimeout(() => document.querySelector(button).click(), 50);
+  };
+
+  window.bigmodel = { soon, html, word, escape, download, passage, alternatives, choosable, pressable, pad, drawable };
 })();

@@ -41,8 +41,6 @@ def build(arguments=None):
     Raises:
         ConfigError: an argument is unknown or no whole number.
     """
-    from ray import serve
-
     unknown = set(arguments or ()) - set(DEFAULTS)
     if unknown:
         raise ConfigError(f"{sorted(unknown)[0]} is unknown; there are {', '.join(DEFAULTS)}")
@@ -51,6 +49,8 @@ def build(arguments=None):
         replicas, threads = int(given["replicas"]), int(given["threads"])
     except ValueError as error:
         raise ConfigError(f"replicas and threads are whole numbers: {error}") from error
+    from ray import serve  # an extra, and slow to import
+
     roots = [path.strip() for path in given["models"].split(",") if path.strip()] or [str(ARTIFACTS)]
     roots = [os.path.abspath(root) if os.path.exists(root) else root for root in roots]  # workers run elsewhere
     # a function, which each replica calls; Ray takes any other callable for the application itself

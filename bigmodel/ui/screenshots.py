@@ -58,7 +58,7 @@ def run(arguments):
                         _small(path)
                     print(path, flush=True)
     finally:
-        demo.close()
+        demo.close(verbose=False)
     return 0
 
 

@@ -19,7 +19,7 @@ NAMES = """onnx runtime cpu cuda tensorrt pytorch fp bigmodel transformer transf
 rmsnorm bleu chrf sacrebleu ap map coco pycocotools jpeg cifar fashion mnist python fréchet cldr gpu mb webp rgb bfloat
 float nvidia emoji en de zh lzh of euler heun
 mit license readme cc by sil ofl apache unicode microsoft fluent color svg flickr krizhevsky zalandoresearch
-book lt gt"""
+book lt gt fr tatoeba psf django bsd gnome tensorflow"""
 
 
 def english_left(card):

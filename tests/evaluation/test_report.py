@@ -170,7 +170,7 @@ def test_a_translator_has_its_own_words(translator, capsys):
         "4,321 of pairs, up to 4,096 tokens",
         "tokens of both sides, padding included, at most | 12.3 M",
         "loss 2.5000 (step 9; nats a token, labels not smoothed)",
-        "30% read a pass",
+        "read to 30% a pass",
         "research use",
         "more than 255 tokens",
         "`encoder_model_fp16.onnx` | 0.02 MB",

@@ -113,12 +113,10 @@ def test_reproduce_takes_weights_that_are_there(tmp_path, monkeypatch):
         done = subprocess.run(command, env={**environment, **more}, capture_output=True, text=True, check=True)
         return done.stdout.splitlines()
 
-    for suffix in ("", "-gpu"):
+    for suffix, models in (("", [path.name for path in (ROOT / "export/artifacts").iterdir()]), ("-gpu", gpu.MODELS)):
         trained = [line.split() for line in lines(PRESET_SUFFIX=suffix) if " train " in line]
-        assert len(trained) == 8
-        for words in trained:
-            task, _ = gpu.find(words[words.index("--preset") + 1])
-            assert words[3] == task
+        tasks = {words[words.index("--preset") + 1]: words[3] for words in trained}
+        assert tasks == {f"{model}{suffix}": gpu.find(f"{model}{suffix}")[0] for model in models}
     commands = lines("stories", TRAINED="1", PRESET_SUFFIX="-gpu")
     assert [line.split()[2] for line in commands] == ["export", "evaluate", "evaluate", "report"]
     assert "--model runs/stories-gpu/model --out /there/stories" in commands[0]

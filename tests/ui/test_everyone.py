@@ -238,7 +238,7 @@ def test_the_keyboard_alone_works_and_shares(open_page, pictures, name):
     path = TABS[name] + ("&drawing=bag" if name == "classify" else "")
     tab = open_page(path, permissions=["clipboard-read", "clipboard-write"])
     if name == "detect":
-        place = tab.get_by_role("button", name="Click to upload or drop files").first
+        place = tab.locator("#detect-picture button.upload-container")
         with tab.expect_file_chooser() as chooser:
             for _ in range(40):
                 tab.keyboard.press("Tab")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from gradio.routes import file_upload_statuses
+from loops import run_apart
 
 from bigmodel.limits import LIMITS, Limits
 from bigmodel.ui import queueing
@@ -99,7 +100,7 @@ def test_completions_are_counted_as_calls_and_share_a_visitors_places(page):
             await asyncio.gather(*tasks, return_exceptions=True)
             return running, refused
 
-    running, refused = asyncio.run(work())
+    running, refused = run_apart(work())
     assert running >= LIMITS.calls_per_visitor
     assert refused.status_code == 429 and refused.headers["retry-after"] == "5"
     wait_until(lambda: counted(page, "left") == (before or 0) + LIMITS.calls_per_visitor)
