@@ -187,7 +187,8 @@ def corpora(metrics):
     lines = ["## Data and licences", ""]
     for row in rows:
         weight = row.get("weight", 1)
-        read = f", read {weight:g} times a pass" if weight > 1 else f", read to {weight:.0%} a pass" if weight < 1 else ""
+        times = f"{weight:g} times" if weight > 1 else f"to {weight:.0%}"
+        read = f", read {times} a pass" if weight != 1 else ""
         size = f", {row['examples']:,} examples" if "examples" in row else ""
         size += f", {row['bytes'] / 1e6:.1f} MB" if "bytes" in row else ""
         links = (f"[{o['repo']}](https://github.com/{o['repo']}/tree/{o['commit']})" for o in row.get("origin", ()))
