@@ -24,6 +24,7 @@ COMMANDS = {
     "train": ("train a model on a corpus", _of_tasks("train")),
     "evaluate": ("measure a model on held-out data", _of_tasks("evaluate")),
     "export": ("turn a training's weights into a model folder", dict.fromkeys(TASKS, "export.to_onnx")),
+    "parity": ("compare a provider with the weights on the CPU", {"text_generation": "export.parity_provider"}),
     "generate": ("write text in the terminal", {"text_generation": "bigmodel.text_generation.generate"}),
     "translate": ("translate text in the terminal", "bigmodel.translation.translate"),
     "draw": ("draw pictures of a prompt", "bigmodel.text_to_image.draw"),

@@ -1,4 +1,4 @@
-"""``export/gpu.sh``: prepares trainings for a GPU machine, runs them there within a clock, collects their weights.
+"""``export/gpu.sh``: prepares trainings for a GPU machine, runs and measures them there within a clock, collects them.
 
 A preset's training is a folder, ``runs/<preset>``: ``tokens``, its checkpoint and log, and at the end ``model``; what
 several read lies in ``runs/data``. It travels as an archive, and an index.json beside archives says what is in them.
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bigmodel.config import read_json
 from bigmodel.errors import BigModelError, ConfigError, DataError
+from export import gpu_figures
 
 MODELS = ("emoji", "multilingual", "stories", "poetry", "photos", "fashion", "scenes", "blood-cells")  # best first
 RUNS = Path("runs")
@@ -67,7 +68,7 @@ def part_of(data, task):
 
 
 def fill(task, config, data, tokens, more):
-    """Write into ``tokens`` what a training would tokenize, and return the files that it opens besides.
+    """Write into ``tokens`` what a training would tokenize, and return the other files that it and its measuring open.
 
     Args:
         task: id.
@@ -85,7 +86,9 @@ def fill(task, config, data, tokens, more):
         tokenizer = module.load_tokenizer(config, data, tokens)
         for corpora, training in ((config.train, True), (config.valid, False)):
             module.load_pairs(config, corpora, tokenizer, data, tokens, training=training)
-        return []
+        tests = import_module("bigmodel.translation.evaluate").TEST_FILES
+        directions = set(map(frozenset, config.directions))
+        return [data / name for name, pair in tests.items() if frozenset(pair) in directions and (data / name).exists()]
     corpus = data / config.corpus
     if task != "text_to_image":
         return [corpus]
@@ -106,7 +109,8 @@ def pack(preset, data, scratch, shipped):
     """
     task, config = find(preset)
     archive, tokens, manifest = (scratch / name for name in (f"{preset}.tar.xz", "tokens", "MANIFEST.json"))
-    files = [file for file in fill(task, config, part_of(data, task), tokens, scratch) if file.name not in shipped]
+    opened = fill(task, config, part_of(data, task), tokens, scratch)
+    files = [file for file in opened if file.name not in shipped]
     known = [path for path in (data, data / "text", data / "image") if (path / manifest.name).exists()]
     manifest.write_text(json.dumps([row for path in known for row in read_json(path / manifest.name)]))
     with tarfile.open(archive, "w:xz") as tar:
@@ -114,7 +118,8 @@ def pack(preset, data, scratch, shipped):
         for file in (*files, manifest):
             tar.add(file, f"data/{file.name}")
     shipped.update(file.name for file in files)
-    return archive, {"preset": preset, "task": task, "file": archive.name, "sha256": digest(archive)}
+    about = {"preset": preset, "task": task, "files": [file.name for file in opened]}
+    return archive, {**about, "file": archive.name, "sha256": digest(archive)}
 
 
 def prepare(data, folder, models, suffix, limit=UPLOAD):
@@ -233,6 +238,7 @@ def send(states, out, again=()):
         log = RUNS / preset / "log.jsonl"
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         index[preset]["last"] = {key: value for line in lines for key, value in line.items()}
+        index[preset]["figures"] = gpu_figures.figures(RUNS / preset)
         for row in index[preset]["pieces"]:
             piece = RUNS / preset / "pieces" / row["file"]
             fits = count < FILES and size + piece.stat().st_size <= DOWNLOAD
@@ -247,8 +253,8 @@ def send(states, out, again=()):
     return waiting
 
 
-def run(upload, out, seconds, *, together=2, again=(), options=()):
-    """Go on with every training until a call's clock is over, and send what is finished.
+def run(upload, out, seconds, *, together=2, again=(), options=(), provider="cuda"):
+    """Go on with every training until a call's clock is over, measure what is finished, and send it.
 
     Args:
         upload: folder of ``prepare``; one without index.json brings nothing.
@@ -257,9 +263,10 @@ def run(upload, out, seconds, *, together=2, again=(), options=()):
         together: trainings at a time: one begins and compiles while another computes.
         again: see send.
         options: more options of ``train``.
+        provider: on which finished models are measured; None for no measuring.
 
     Returns:
-        0 where all are finished and sent, UNFINISHED else.
+        0 where all are finished, measured and sent, UNFINISHED else.
     """
     ends = time.monotonic() + seconds - SEND
     unpack(upload)
@@ -274,8 +281,10 @@ def run(upload, out, seconds, *, together=2, again=(), options=()):
         lines = log.read_text(errors="replace").replace("\r", "\n").splitlines() if log.exists() else []
         shown = 12 if state == "failed" else 2
         print("\n  ".join([f"{preset}: {state}", *lines[-shown:]]))
+    whole = [row for row in rows if provider and states[row["preset"]] == "finished"]
+    measured = [gpu_figures.measure(row, RUNS, ends, provider) for row in whole]
     waiting = send(states, out, again)
-    return UNFINISHED if waiting or set(states.values()) - {"finished"} else 0
+    return UNFINISHED if waiting or not all(measured) or set(states.values()) - {"finished"} else 0
 
 
 # --- here: collect ----------------------------------------------------------------------------------------------
@@ -314,6 +323,7 @@ def collect(data, folder, outs, suffix):
             shutil.rmtree(RUNS / preset / "model", ignore_errors=True)
             with tarfile.open(fileobj=archive) as tar:
                 tar.extractall(RUNS, filter="data")
+        gpu_figures.enter(about.get("figures", {}), RUNS / preset / "model")
         whole.append(preset.removesuffix(suffix))
     if whole:
         environment = {**os.environ, "TRAINED": "1", "PRESET_SUFFIX": suffix}
@@ -336,6 +346,7 @@ def main(argv=None):
     two.add_argument("--together", type=int, default=2, help="trainings at a time")
     two.add_argument("--again", nargs="*", default=(), help="files to send again")
     two.add_argument("--options", default="", help="more options of train, as one word")
+    two.add_argument("--provider", default="cuda", help="on which finished models are measured; none: they are not")
     three.add_argument("outs", type=Path, nargs="+")
     known, suffix = parser.parse_args(argv), os.environ.get("PRESET_SUFFIX", "-gpu")
     try:
@@ -343,6 +354,7 @@ def main(argv=None):
             return prepare(known.data, known.folder, known.models, suffix)
         if known.command == "run":
             more = {"together": known.together, "again": known.again, "options": known.options.split()}
+            more["provider"] = None if known.provider == "none" else known.provider
             return run(known.upload, known.out, known.seconds, **more)
         return collect(known.data, known.folder, known.outs, suffix)
     except BigModelError as error:

@@ -36,6 +36,15 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def without_compiling():
+    """torch.compile leaves a model as it is: to compile takes minutes."""
+    import torch
+
+    with torch._dynamo.config.patch(disable=True):
+        yield
+
+
 def make_model_folder(folder, tokenizer, card, *, exact=False, endless=False, max_length=64):
     """Write an exported random model: the CPU graph quantised as it is shipped, or ``exact``, with float weights.
 

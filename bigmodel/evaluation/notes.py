@@ -15,6 +15,10 @@ UNKNOWN_CORPUS = (
     "model may repeat: share the model as you would share the text."
 )
 
+BRACKETS = (
+    "In brackets: until every text has its first token, and the share of what the memory's measured bandwidth allows."
+)
+
 # corpus -> whom its licence or its authors ask to be named
 ATTRIBUTIONS = {
     "emoji64": "Pictures by [Google (Noto Emoji)](https://github.com/googlefonts/noto-emoji), [Microsoft (Fluent "

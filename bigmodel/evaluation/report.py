@@ -70,6 +70,7 @@ def render(folder):
         about(task, card, config, metrics),
         samples(task, metrics),
         results(task, metrics),
+        speeds(metrics),
         training(task, metrics),
         corpora(metrics),
         limits(task, card, config, metrics),
@@ -141,6 +142,38 @@ def _measurement(values):
     settings = {name: value for name, value in (values.get("settings") or {}).items() if name != "signature"}
     if settings:
         yield notes.listed(settings)
+
+
+def speeds(metrics):
+    """Return a table for each provider on which the model was compared with other engines."""
+    parts = ["## Speed"]
+    for provider, found in metrics.get("speed", {}).items():
+        driver = f", driver {found['driver']}" if found.get("driver") else ""
+        versions = ", ".join(f"{package} {number}" for package, number in found["versions"].items())
+        parts.append(
+            f"{notes.engine_name(f'onnx-{provider}')}, beside others on the same weights and device, in one run of "
+            f"{found['date']}: `{found['device']}{driver}; {versions}`."
+        )
+        cells = {(row["case"], row["engine"]): _rate(row) for row in found["rows"]}
+        cases, engines = (list(dict.fromkeys(keys)) for keys in zip(*cells, strict=True))
+        lines = [f"| {found['unit']} a second | {' | '.join(f'`{e}`' for e in engines)} | ours against the best |"]
+        lines.append("|" + " --- |" * (2 + len(engines)))
+        for case in cases:
+            ratio = f"{found['ratios'][case]['ratio']:.2f}" if case in found["ratios"] else ""
+            lines.append(f"| {case} | {' | '.join(cells.get((case, e), '') for e in engines)} | {ratio} |")
+        parts.append("\n".join(lines))
+        if any("bandwidth_share" in row for row in found["rows"]):
+            parts.append(notes.BRACKETS)
+        parts.append(f"`{found['command']}`")
+    return "\n\n".join(parts) if len(parts) > 1 else ""
+
+
+def _rate(row):
+    """Return a rate as a table has it, and for texts the first token's wait and the share of the memory's limit."""
+    rate = f"{row['per_second']:,.0f}" if row["per_second"] >= 100 else f"{row['per_second']:.1f}"
+    if "bandwidth_share" not in row:
+        return rate
+    return f"{rate} ({row['first_token_ms']:.1f} ms, {row['bandwidth_share']:.0%})"
 
 
 def training(task, metrics):

@@ -3,7 +3,8 @@
 The file is a dict of
     results: list of entries, see ``entry``;
     samples: list of texts that were neither chosen nor mended, with their prompt, seed, settings and engine;
-    training, data: what the training wrote about itself and its corpora.
+    training, data: what the training wrote about itself and its corpora;
+    speed, parity: provider -> what was measured on it beside other engines, and beside the weights on the CPU.
 """
 
 import datetime
@@ -64,6 +65,13 @@ def merge(folder, entries, samples=()):
     metrics["results"] = kept + list(new.values())
     engines = {sample["engine"] for sample in samples}
     metrics["samples"] = [s for s in metrics["samples"] if s["engine"] not in engines] + list(samples)
+    write_metrics(folder, metrics)
+
+
+def keep(folder, part, provider, figures):
+    """Enter a provider's figures under "speed" or "parity"; those of other providers stay."""
+    metrics = read_metrics(folder)
+    metrics[part] = {**metrics.get(part, {}), provider: figures}
     write_metrics(folder, metrics)
 
 

@@ -10,7 +10,7 @@ from bigmodel.errors import BigModelError
 from bigmodel.image_classification.drawings import SHAPES, draw
 from bigmodel.image_classification.request import TASK, Request
 from bigmodel.runtime.pictures import FITS, open_picture
-from bigmodel.ui.pictures import cut, glow, linkable, picture_html, shared, sketched, uploaded
+from bigmodel.ui.pictures import PICTURE_LIMITS, cut, glow, linkable, picture_html, shared, sketched, uploaded
 from bigmodel.ui.texts import words
 from bigmodel.ui.widgets import announced, fault_html, label_words
 
@@ -84,7 +84,7 @@ def linked(link):
     """
     if link.get("drawing") in SHAPES:
         return draw(link["drawing"])
-    return open_picture(sketched(link.get("picture")))
+    return open_picture(sketched(link.get("picture")), limits=PICTURE_LIMITS)
 
 
 def answer(found):

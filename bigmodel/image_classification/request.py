@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bigmodel.errors import InputError
 from bigmodel.runtime.pictures import FITS
+from bigmodel.ui.pictures import PICTURE_LIMITS
 from bigmodel.ui.validation import check_choice, check_number
 
 TASK = "image_classification"
@@ -49,7 +50,7 @@ class Request:
         Raises:
             InputError: the picture cannot be read, or the model cannot be opened.
         """
-        return models.get(self.model, TASK).classify(self.image, top_k=self.top_k, fit=self.fit)
+        return models.get(self.model, TASK).classify(self.image, top_k=self.top_k, fit=self.fit, limits=PICTURE_LIMITS)
 
 
 def names(models):

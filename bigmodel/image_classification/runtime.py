@@ -7,7 +7,7 @@ import numpy as np
 from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.image_classification.calibration import log_softmax
 from bigmodel.runtime.artifacts import ModelFolder
-from bigmodel.runtime.pictures import Picture, Placement, Preparation, open_picture
+from bigmodel.runtime.pictures import USUAL, Picture, Placement, Preparation, open_picture
 from bigmodel.runtime.session import create_session
 
 BATCH = 32  # pictures run together
@@ -90,7 +90,7 @@ class ImageClassifier:
 
         return cls(folder, model, provider=session.provider, threads=session.threads, skipped=session.skipped)
 
-    def classify(self, images, *, top_k=TOP_K, fit="crop"):
+    def classify(self, images, *, top_k=TOP_K, fit="crop", limits=USUAL):
         """Say what pictures show.
 
         Args:
@@ -98,6 +98,7 @@ class ImageClassifier:
                 or a runtime.pictures.Picture, which is taken as it is and never inverted.
             top_k: labels for each.
             fit: "crop" looks at the middle, "pad" at all of it; see runtime.pictures.Preparation.
+            limits: runtime.pictures.PictureLimits of each.
 
         Returns:
             A Classification, or a list of them.
@@ -112,12 +113,12 @@ class ImageClassifier:
         found = [
             classification
             for first in range(0, len(images), BATCH)
-            for classification in self._classify(images[first : first + BATCH], top_k, fit)
+            for classification in self._classify(images[first : first + BATCH], top_k, fit, limits)
         ]
         return found if several else found[0]
 
-    def _classify(self, images, top_k, fit):
-        opened = [self.open(image) for image in images]
+    def _classify(self, images, top_k, fit, limits):
+        opened = [self.open(image, limits) for image in images]
         seen, placements = zip(*(self.preparation.see(pixels, fit) for pixels, _ in opened), strict=True)
         names = [f"{part}.{layer}" for part in ("query", "key") for layer in range(self._layers)]
         pixel_values = self.preparation.normalise(np.stack(seen))
@@ -138,7 +139,7 @@ class ImageClassifier:
                 notes=notes,
             )
 
-    def open(self, image):
+    def open(self, image, limits=USUAL):
         """Return a picture's pixels (height, width, 3) uint8 and notes; inverted if its ground is not the training's.
 
         A model that learnt from grey pictures on one ground is lost on the opposite one.
@@ -146,7 +147,7 @@ class ImageClassifier:
         Raises:
             InputError: see open_picture.
         """
-        picture = image if isinstance(image, Picture) else open_picture(image)
+        picture = image if isinstance(image, Picture) else open_picture(image, limits=limits)
         ground = self.preparation.ground
         if picture is image or ground is None or len(ground) != 1:
             return picture.pixels, picture.notes

@@ -16,14 +16,14 @@ def open_engine(name, folder, provider=None):
     return engines.open_engine(name, folder, ObjectDetector, make, provider)
 
 
-def torch_model(model):
-    """Return what runs an ObjectDetectionModel in the place of a graph; see ObjectDetector."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = model.to(device)
+def torch_model(model, device=None):
+    """Return what runs an ObjectDetectionModel in the place of a graph, see ObjectDetector; on a GPU by default."""
+    model = model.to(device or torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    weights = next(model.parameters())
 
     @torch.inference_mode()
     def run(pixel_values):
-        logits, boxes = model(torch.from_numpy(pixel_values).to(device))
+        logits, boxes = model(torch.from_numpy(pixel_values).to(weights))
         return logits.float().sigmoid().cpu().numpy(), boxes.cpu().numpy()
 
     return run

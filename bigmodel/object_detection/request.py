@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bigmodel.errors import InputError
+from bigmodel.ui.pictures import PICTURE_LIMITS
 from bigmodel.ui.validation import check_choice, check_number
 
 TASK = "object_detection"
@@ -43,7 +44,7 @@ class Request:
         Raises:
             InputError: the picture cannot be read, or the model cannot be opened.
         """
-        return models.get(self.model, TASK).detect(self.image, threshold=self.threshold)
+        return models.get(self.model, TASK).detect(self.image, threshold=self.threshold, limits=PICTURE_LIMITS)
 
 
 def names(models):

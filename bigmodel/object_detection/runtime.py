@@ -7,7 +7,7 @@ import numpy as np
 from bigmodel.errors import InputError
 from bigmodel.object_detection.detections import decode
 from bigmodel.runtime.artifacts import ModelFolder
-from bigmodel.runtime.pictures import Preparation, open_picture
+from bigmodel.runtime.pictures import USUAL, Preparation, open_picture
 from bigmodel.runtime.session import create_session
 
 THRESHOLD = 0.4  # of a folder that names none
@@ -87,13 +87,14 @@ class ObjectDetector:
 
         return cls(folder, model, provider=session.provider, threads=session.threads, skipped=session.skipped)
 
-    def detect(self, images, *, threshold=None):
+    def detect(self, images, *, threshold=None, limits=USUAL):
         """Find objects.
 
         Args:
             images: a picture, or a list of them: encoded bytes, paths, PIL images, or arrays (height, width, 3) of
                 uint8.
             threshold: least score, in 0..1; None takes the model's own.
+            limits: runtime.pictures.PictureLimits of each.
 
         Returns:
             Detections, or a list of them.
@@ -109,7 +110,9 @@ class ObjectDetector:
         found = [
             detections
             for first in range(0, len(images), BATCH)
-            for detections in self._detect([open_picture(image) for image in images[first : first + BATCH]], threshold)
+            for detections in self._detect(
+                [open_picture(image, limits=limits) for image in images[first : first + BATCH]], threshold
+            )
         ]
         return found if several else found[0]
 

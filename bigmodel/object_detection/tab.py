@@ -93,7 +93,11 @@ def _listen(models, form, sharing):
     form["threshold"].change(events.redraw, redrawn, form["answer"], trigger_mode="always_last", **quiet)
     several = [form[name] for name in ("files", "model", "threshold")]
     working = form["start"].click(
-        events.detect_several, several, form["overview"], **{**raw, "show_progress": "full"}, concurrency_id=TASK
+        events.detect_several,
+        several,
+        form["overview"],
+        **{**raw, "show_progress": "full"},
+        concurrency_id=f"{TASK}_several",  # a single picture does not wait for it
     )
     switch = lambda on: lambda: gr.update(interactive=on)  # noqa: E731
     form["start"].click(switch(True), None, form["cancel"], **quiet)

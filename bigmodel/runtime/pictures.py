@@ -14,14 +14,29 @@ from PIL import Image, ImageOps
 from bigmodel.config import read_json
 from bigmodel.errors import InputError, ModelFolderError
 
-# format -> pixels at most; the last two hold a picture several times while it is decoded
-MAX_PIXELS = {"JPEG": 25_000_000, "PNG": 25_000_000, "BMP": 25_000_000, "GIF": 16_800_000, "WEBP": 8_400_000}
+# format -> its share of the pixels; the last two hold a picture several times while it is decoded
+SHARES = {"JPEG": 1, "PNG": 1, "BMP": 1, "GIF": 0.672, "WEBP": 0.336}
 LIGHT_MODES = ("1", "L", "RGB", "YCbCr")  # the limit of others, which take more memory on their way, is half of it
-MAX_BYTES = 16_000_000
 MAX_SIDE = 30_000  # pixels
 KEPT_SIDE = 2048  # pixels; what is larger is made smaller
 FITS = ("crop", "pad")
 WHITE = (255, 255, 255, 255)
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """How large a picture may be.
+
+    Attributes:
+        pixels: its width times its height, in most formats; see SHARES and LIGHT_MODES.
+        bytes: of its file.
+    """
+
+    pixels: int = 25_000_000
+    bytes: int = 16_000_000
+
+
+USUAL = PictureLimits()
 
 
 @dataclass(frozen=True)
@@ -38,12 +53,13 @@ class Picture:
     notes: tuple = ()
 
 
-def open_picture(source, field="image"):
+def open_picture(source, field="image", limits=USUAL):
     """Open a picture.
 
     Args:
         source: encoded bytes, a path, a PIL image, or an array (height, width[, 1, 3 or 4]) of uint8.
         field: the request's field, for messages.
+        limits: PictureLimits.
 
     Returns:
         Picture, its longer side at most KEPT_SIDE.
@@ -54,30 +70,30 @@ def open_picture(source, field="image"):
     if isinstance(source, np.ndarray):
         source = _from_array(source, field)
     if isinstance(source, Image.Image):
-        return _finish(source, source.format, field)
-    data = _read(source, field)
+        return _finish(source, source.format, field, limits)
+    data = _read(source, field, limits.bytes)
     try:
-        with Image.open(io.BytesIO(data), formats=list(MAX_PIXELS)) as picture:
-            return _finish(picture, picture.format, field)
+        with Image.open(io.BytesIO(data), formats=list(SHARES)) as picture:
+            return _finish(picture, picture.format, field, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(field, f"has more than {max(MAX_PIXELS.values()) / 1e6:.0f} million pixels") from error
+        raise InputError(field, f"has more than {limits.pixels / 1e6:g} million pixels") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError) as error:
-        kinds = ", ".join(MAX_PIXELS)
+        kinds = ", ".join(SHARES)
         raise InputError(field, f"cannot be read as a picture; give a whole {kinds} file") from error
 
 
-def _read(source, field):
+def _read(source, field, longest):
     if isinstance(source, str | Path):
         try:
-            if Path(source).stat().st_size > MAX_BYTES:
-                raise InputError(field, f"is larger than {MAX_BYTES / 1e6:.0f} MB")
+            if Path(source).stat().st_size > longest:
+                raise InputError(field, f"is larger than {longest / 1e6:g} MB")
             return Path(source).read_bytes()
         except OSError as error:
             raise InputError(field, "cannot be read") from error
     if not isinstance(source, bytes):
         raise InputError(field, "is missing; give a picture")
-    if len(source) > MAX_BYTES:
-        raise InputError(field, f"is larger than {MAX_BYTES / 1e6:.0f} MB")
+    if len(source) > longest:
+        raise InputError(field, f"is larger than {longest / 1e6:g} MB")
     return source
 
 
@@ -90,13 +106,13 @@ def _from_array(array, field):
     return Image.fromarray(array)
 
 
-def _finish(picture, kind, field):
+def _finish(picture, kind, field, limits):
     """Decode, make smaller, turn upright and convert; ``kind`` is the format, None for what has none."""
     width, height = picture.size
     kind = "JPEG" if kind == "MPO" else kind  # which begins with a JPEG, and goes on with others
-    limit = MAX_PIXELS.get(kind, max(MAX_PIXELS.values())) // (1 if picture.mode in LIGHT_MODES else 2)
+    limit = limits.pixels * SHARES.get(kind, 1) // (1 if picture.mode in LIGHT_MODES else 2)
     if width * height > limit or max(width, height) > MAX_SIDE:
-        raise InputError(field, f"is {width}x{height} pixels; at most {limit / 1e6:.0f} million, {MAX_SIDE:,} a side")
+        raise InputError(field, f"is {width}x{height} pixels; at most {limit / 1e6:.3g} million, {MAX_SIDE:,} a side")
     notes = ["first_frame"] * (kind != "JPEG" and getattr(picture, "is_animated", False))
     upright = picture.getexif().get(0x0112, 1)  # before anything drops it
     if max(width, height) > KEPT_SIDE:

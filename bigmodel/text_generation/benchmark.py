@@ -11,6 +11,9 @@ here, or in an environment of their own, since onnxruntime must not stand beside
 
 Every engine has a process of its own, and in each round each writes one text, in turn, so that a change of the
 machine's speed meets all alike. Sampling is the same for all: temperature 0.8, top-k 40.
+
+With ``--provider cuda`` (tensorrt, cpu) ours runs on that provider, beside transformers alone, many texts together;
+see benchmark_provider.
 """
 
 import argparse
@@ -18,17 +21,16 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bigmodel.config import TransformerConfig, read_json, write_json
 from bigmodel.errors import BigModelError, ConfigError
-from bigmodel.text_generation import contenders
+from bigmodel.evaluation import speed
+from bigmodel.text_generation import benchmark_provider, contenders
 from bigmodel.text_generation.config import PRESETS
 
 QWEN3_33M = TransformerConfig(16384, 512, 1536, 8, 8, 4, 64, 2048)
@@ -60,10 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--peer-python", help="interpreter of the environment that has the other engines")
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"where converted weights are kept (default {CACHE})")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    speed.add_provider(parser, benchmark_provider.BATCHES)
 
 
 def run(arguments):
     """Run the comparison, print its table, write its JSON, and return 0."""
+    if arguments.provider:
+        folder = arguments.model or exported(*weights_of(arguments), "int8")
+        return benchmark_provider.compare(folder, arguments)
     folder, work = prepare(arguments)
     config = read_json(folder / "config.json")
     if arguments.prompt + arguments.new > config["max_position_embeddings"]:
@@ -78,11 +84,8 @@ def run(arguments):
     for row in rows:
         row["bandwidth_share"] = row["tokens_per_second"] * row["bytes"] / bandwidth
     result = {
-        "command": "python -m bigmodel " + " ".join(sys.argv[1:]),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        **speed.about(arguments.threads),
         "model": arguments.shape or arguments.model.name,
-        "threads": arguments.threads,
         "prompt_tokens": arguments.prompt,
         "new_tokens": arguments.new,
         "rounds": arguments.rounds,
@@ -98,6 +101,14 @@ def run(arguments):
 
 
 def prepare(arguments):
+    """Return the folder of the weights, and the folder where engines keep theirs, ours exported in every precision."""
+    folder, work = weights_of(arguments)
+    for precision in contenders.Ours.precisions:
+        exported(folder, work, precision)
+    return folder, work
+
+
+def weights_of(arguments):
     """Return the folder of the weights, and the folder where engines keep theirs; random weights are made once."""
     if arguments.model:
         weights = arguments.model / "model.safetensors"
@@ -111,12 +122,17 @@ def prepare(arguments):
         folder = work / "weights"
         if not folder.exists():
             make_random(SHAPES[arguments.shape], folder)
-    for precision in contenders.Ours.precisions:
-        if not (work / f"bigmodel-{precision}/manifest.json").exists():
-            command = [sys.executable, "-m", "bigmodel", "export", "text_generation", "--model", folder]
-            command += ["--out", work / f"bigmodel-{precision}", "--recipe", precision]
-            subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
     return folder, work
+
+
+def exported(folder, work, recipe):
+    """Return the model folder that export makes of weights, once, within ``work``."""
+    out = work / f"bigmodel-{recipe}"
+    if not (out / "manifest.json").exists():
+        command = [sys.executable, "-m", "bigmodel", "export", "text_generation", "--model", folder]
+        command += ["--out", out, "--recipe", recipe]
+        subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+    return out
 
 
 def make_random(config, folder):

@@ -109,7 +109,7 @@ def _write(generator, request, stop, places):
             nonlocal drawn
             drawn += 1
 
-        limit = request.max_new_tokens or generator.defaults["max_new_tokens"]
+        limit = request.tokens_of(generator)
         settings = {name: getattr(request, name) for name in ("temperature", "top_k", "top_p", "seed")}
         stream = generator.stream(
             opening, max_new_tokens=limit, **settings, stop=stop, constraint=count, deadline=LIMITS.text_seconds

@@ -152,7 +152,8 @@ class TextEvents:
             own = read_json(entry.path / "generation_config.json") if entry else {}
         except BigModelError:
             own = {}
-        return {name: own.get(name, value) for name, value in SAMPLING.items()}
+        found = {name: own.get(name, value) for name, value in SAMPLING.items()}
+        return {**found, "max_new_tokens": min(found["max_new_tokens"], LIMITS.new_tokens)}
 
 
 def facts(generator, request, progress):

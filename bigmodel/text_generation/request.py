@@ -73,6 +73,10 @@ class Request:
             form_for_acrostic(request.acrostic, request.form)
         return request
 
+    def tokens_of(self, generator):
+        """Return how many tokens are to be written: the model's own number may be beyond the limit."""
+        return min(self.max_new_tokens or generator.defaults["max_new_tokens"], LIMITS.new_tokens)
+
     def opening(self, generator, body):
         """Return the text that the model goes on from: a poem's fields, if it takes them, and the text so far.
 

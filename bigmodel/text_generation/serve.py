@@ -43,7 +43,7 @@ def write(generator, request, body):
     progress, start = Progress(), time.monotonic()
     stream = generator.bursts(
         request.opening(generator, body),
-        max_new_tokens=request.max_new_tokens,
+        max_new_tokens=request.tokens_of(generator),
         temperature=request.temperature,
         top_k=request.top_k,
         top_p=request.top_p,

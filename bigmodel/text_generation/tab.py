@@ -109,7 +109,7 @@ def _options():
         ),
     }
     with gr.Accordion(t("sampling"), open=False, elem_id="sampling"):
-        form["max_new_tokens"] = _slider("max_new_tokens", 1, 512, 1)
+        form["max_new_tokens"] = _slider("max_new_tokens", 1, min(512, LIMITS.new_tokens), 1)
         form["temperature"] = _slider("temperature", 0, 2, 0.05)
         form["top_k"] = _slider("top_k", 0, 200, 1)
         form["top_p"] = _slider("top_p", 0.05, 1, 0.01)
@@ -119,7 +119,7 @@ def _options():
 
 
 def _slider(name, low, high, step):
-    return gr.Slider(low, high, SAMPLING[name], step=step, label=t(name), info=t(f"{name}_hint"), buttons=[])
+    return gr.Slider(low, high, min(SAMPLING[name], high), step=step, label=t(name), info=t(f"{name}_hint"), buttons=[])
 
 
 def _result(sharing):

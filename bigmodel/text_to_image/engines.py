@@ -22,21 +22,28 @@ class TorchModel:
     Args:
         model: DiffusionTransformer.
         forward: what runs its denoiser; None for the model itself.
+        device: torch.device; a GPU by default, where there is one.
     """
 
-    def __init__(self, model, forward=None):
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(self, model, forward=None, device=None):
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.to(self.device)
+        self.dtype = next(model.parameters()).dtype
         self.forward = self.model if forward is None else forward
 
     @torch.inference_mode()
     def encode(self, input_ids, attention_mask):
         """See runtime.Graphs.encode."""
         ids, mask = (torch.from_numpy(values).to(self.device) for values in (input_ids, attention_mask))
-        return *(values.cpu().numpy() for values in self.model.encode(ids, mask)), attention_mask
+        return *(values.float().cpu().numpy() for values in self.model.encode(ids, mask)), attention_mask
+
+    def hold(self, encoded):
+        """See runtime.Graphs.hold."""
+        text, pooled, mask = (torch.from_numpy(values).to(self.device) for values in encoded)
+        return text.to(self.dtype), pooled.to(self.dtype), mask
 
     @torch.inference_mode()
-    def denoise(self, sample, timestep, encoded):
+    def denoise(self, sample, timestep, held):
         """See runtime.Graphs.denoise."""
-        inputs = (torch.from_numpy(values).to(self.device) for values in (sample, timestep, *encoded))
-        return self.forward(*inputs).float().cpu().numpy()
+        sample, timestep = torch.from_numpy(sample).to(self.device, self.dtype), torch.from_numpy(timestep)
+        return self.forward(sample, timestep.to(self.device), *held).float().cpu().numpy()

@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from bigmodel.errors import BigModelError, InputError
+from bigmodel.limits import LIMITS
 from bigmodel.text_to_image import png, serve
 from bigmodel.text_to_image.request import CHECKS, NUM_IMAGES, TASK, Request, given, names, with_style
 from bigmodel.ui.language import translated, visitor_language
@@ -52,7 +53,7 @@ class DrawEvents:
             raise told(error, LABELS) from None
         fields = [_shown(name, changed[name]) if name in changed else gr.skip() for name in CHECKS]
         drawing = {"busy": True, "finished": False, "pictures": [], "prompt": request.prompt}
-        drawing |= {"step": 0, "steps": request.steps or generator.defaults["steps"], "count": request.num_images}
+        drawing |= {"step": 0, "steps": request.steps_of(generator), "count": request.num_images}
         drawing["size"] = list(generator.size[::-1])
         yield drawing, announced(), gr.update(interactive=True), *fields
         still, idle = [gr.skip()] * len(CHECKS), gr.update(interactive=False)
@@ -125,6 +126,7 @@ class DrawEvents:
 
     def _defaults(self, model):
         defaults = self._model(model, "defaults", {})
+        defaults = defaults and {**defaults, "steps": min(defaults["steps"], LIMITS.drawing_steps)}
         return {name: defaults[name] for name in ("steps", "guidance", "sampler") if name in defaults}
 
     def _styles(self, model):

@@ -39,7 +39,8 @@ class TimeEmbedding(nn.Module):
     def forward(self, timestep):
         """Map timestep (batch,) to (batch, hidden_size)."""
         angles = timestep[:, None] * self.frequencies
-        return self.linear_2(F.silu(self.linear_1(torch.cat([angles.cos(), angles.sin()], -1))))
+        waves = torch.cat([angles.cos(), angles.sin()], -1).to(self.linear_1.weight.dtype)
+        return self.linear_2(F.silu(self.linear_1(waves)))
 
 
 class DenoiserLayer(nn.Module):

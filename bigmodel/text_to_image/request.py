@@ -10,7 +10,7 @@ from bigmodel.ui.validation import check_choice, check_number, check_text
 TASK = "text_to_image"
 MAX_SEED = 2**32 - 1
 MAX_GUIDANCE = 20
-NUM_IMAGES = 4
+NUM_IMAGES = min(4, LIMITS.drawings)
 STRENGTH = 0.5
 # field -> check of its value alone; the order is the endpoint's
 CHECKS = {
@@ -64,6 +64,10 @@ class Request:
         # each picture has a seed of its own
         check_number("seed", request.seed, 0, MAX_SEED + 1 - request.num_images, whole=True)
         return request
+
+    def steps_of(self, generator):
+        """Return how many steps are to be made: the model's own number may be beyond the limit."""
+        return min(self.steps or generator.defaults["steps"], LIMITS.drawing_steps)
 
     def settings(self, generator, progress):
         """Return {field: value} that gives the same pictures again, with what was left to the model.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import onnxruntime as ort
 from PIL import Image
 
 from bigmodel.config import read_json
@@ -66,21 +67,30 @@ class Graphs:
     """
 
     def __init__(self, text_encoder, transformer):
-        self.text_encoder, self.transformer = text_encoder.ort, transformer.ort
+        self.text_encoder, self.transformer, self.device = text_encoder.ort, transformer.ort, transformer.device
         types = {i.name: i.type for i in self.transformer.get_inputs()}
+        self.output = self.transformer.get_outputs()[0].name
         self.kind = np.float16 if "float16" in types["sample"] else np.float32
 
     def encode(self, input_ids, attention_mask):
-        """Return what ``denoise`` reads of captions (count, max_tokens): a tuple of arrays (count, …)."""
+        """Return what is read of captions (count, max_tokens) at every step: a tuple of arrays (count, …)."""
         found = self.text_encoder.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})
         return *found, attention_mask
 
-    def denoise(self, sample, timestep, encoded):
+    def hold(self, encoded):
+        """Return such arrays where ``denoise`` takes them: on its device, so that no step copies them there."""
+        return tuple(ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(v), self.device) for v in encoded)
+
+    def denoise(self, sample, timestep, held):
         """Return the expected pictures (count, 3, height, width) float32; see DiffusionTransformer.forward."""
-        key_values, pooled, mask = encoded
-        feed = {"sample": sample.astype(self.kind), "timestep": timestep, "encoder_key_values": key_values}
-        feed |= {"pooled_projections": pooled, "attention_mask": mask}
-        return self.transformer.run(None, feed)[0].astype(np.float32)
+        binding, sample = self.transformer.io_binding(), sample.astype(self.kind)
+        binding.bind_cpu_input("sample", sample)
+        binding.bind_cpu_input("timestep", timestep)
+        for name, value in zip(("encoder_key_values", "pooled_projections", "attention_mask"), held, strict=True):
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_output(self.output, "cpu")
+        self.transformer.run_with_iobinding(binding)
+        return binding.get_outputs()[0].numpy().astype(np.float32)
 
 
 class ImageGenerator:
@@ -88,7 +98,7 @@ class ImageGenerator:
 
     Args:
         folder: ModelFolder.
-        model: Graphs, or another with ``encode`` and ``denoise``.
+        model: Graphs, or another with ``encode``, ``hold`` and ``denoise``.
         provider: what that runs on, such as "cpu", "cuda" or "tensorrt".
         threads: of a CPU session.
         skipped: why the providers before it are not used.
@@ -274,12 +284,12 @@ class ImageGenerator:
         different = list(dict.fromkeys(texts if alone else [*texts, ""]))
         encoded = self.model.encode(*self._encode(different))
         rows = [different.index(text) for text in texts] + ([] if alone else [different.index("")] * len(texts))
-        encoded = tuple(values[rows] for values in encoded)
+        held = self.model.hold(tuple(values[rows] for values in encoded))
         count = len(texts)
 
         def denoise(z, t):
             both = z if alone else np.concatenate([z, z])
-            expected = self.model.denoise(both, np.full(len(both), t, np.float32), encoded)
+            expected = self.model.denoise(both, np.full(len(both), t, np.float32), held)
             expected = expected if alone else guided(expected[:count], expected[count:], np.float32(guidance))
             return expected.clip(-1, 1)
 

@@ -5,8 +5,10 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from bigmodel.limits import LIMITS
+from bigmodel.ui.turns import Turns
 
 INTERVAL_S = 0.25  # between two previews
+TURNS = Turns(LIMITS.drawings_at_once)
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,19 @@ def draw(generator, request):
     stream = generator.stream(
         request.prompt,
         num_images=request.num_images,
-        steps=request.steps,
+        steps=request.steps_of(generator),
         guidance=request.guidance,
         seed=request.seed,
         sampler=request.sampler,
         variation_of=request.variation_of,
         strength=request.strength,
     )
-    with closing(stream):
-        for progress in stream:
+    with closing(TURNS.share(stream)) as shared:
+        for worked, progress in shared:
             now = time.monotonic()
-            begun = begun or now  # where a GPU is lent, it may have to be waited for
+            begun = worked if begun is None else begun  # where a GPU is lent, it may have to be waited for
             drawn = Drawn(progress, now - start)
-            if not drawn.finished and now - begun >= LIMITS.drawing_seconds:
+            if not drawn.finished and worked - begun >= LIMITS.drawing_seconds:
                 yield Drawn(progress, drawn.seconds, "time_limit")
                 return
             if drawn.finished or shown is None or now - shown >= INTERVAL_S:

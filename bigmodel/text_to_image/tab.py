@@ -89,7 +89,7 @@ def _sampling():
     samplers = [(name.capitalize(), name) for name in SAMPLERS]
     # a gr.Number shows an empty value as 0
     return {
-        "steps": slider("steps", 1, LIMITS.drawing_steps, STEPS, 1),
+        "steps": slider("steps", 1, LIMITS.drawing_steps, min(STEPS, LIMITS.drawing_steps), 1),
         "guidance": slider("guidance", 0, MAX_GUIDANCE, GUIDANCE, 0.1),
         "sampler": gr.Radio(samplers, value=SAMPLERS[0], label=t("sampler"), info=t("sampler_hint")),
         "seed": gr.Textbox(label=t("seed"), placeholder=t("seed_hint"), max_lines=1, elem_id="drawing-seed"),
@@ -110,7 +110,7 @@ def _result(sharing):
 
 def _listen(models, form, result, sharing):
     events, fields = DrawEvents(models), {name: form[name] for name in CHECKS}
-    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.drawings_at_once}
+    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.requests_in_turn}
     drawing, stop = result["drawing"], form["stop"]
     working = gr.on(
         [form["draw"].click, form["prompt"].submit, drawing.select],
@@ -192,7 +192,7 @@ def _endpoint(models):
         api_name="generate_image",
         preprocess=False,
         validator=validator(generate_image, check),
-        concurrency_limit=LIMITS.drawings_at_once,
+        concurrency_limit=LIMITS.requests_in_turn,
         concurrency_id=TASK,
     )
 

@@ -7,30 +7,30 @@ r"""How fast sentences are translated, beside other engines on the same weights,
 own converter. Every engine translates the same sentences, one at a time and 16 at a time, greedily and with five
 beams, in this process and in turn, so that a change of the machine's speed meets all alike. Rates are sentences per
 CPU second. The translations of the float32 graphs are compared with those of transformers.
+
+With ``--provider cuda`` ours is that provider's graphs; transformers has the device's 16-bit weights, plain and with a
+static cache and torch.compile, and CTranslate2 runs there, too. Rates are then sentences per second of the clock.
 """
 
 import argparse
-import os
-import platform
 import shutil
 import statistics
-import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 from bigmodel.config import read_json, write_json
 from bigmodel.errors import ConfigError
-from bigmodel.runtime.session import create_session
+from bigmodel.evaluation import speed
+from bigmodel.evaluation.results import keep
+from bigmodel.training import peers
 from bigmodel.training.sources import read_rows
 from bigmodel.translation.beam_search import beam_search
 from bigmodel.translation.data import COLUMNS
-from bigmodel.translation.decoding import EncoderDecoder
 from bigmodel.translation.runtime import Translator
 
-CASES = ((1, 1), (16, 1), (1, 5), (16, 5))  # sentences together, beams
+BATCHES, BEAMS = (1, 16), (1, 5)  # sentences together
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -42,38 +42,46 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--rounds", type=int, default=3, help="times that each engine translates all (default 3)")
     parser.add_argument("--threads", type=int, default=1, help="of every engine (default 1)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    speed.add_provider(parser, BATCHES)
 
 
 def run(arguments):
     """Run the comparison, print its table, write its JSON, and return 0."""
-    translator = Translator.from_pretrained(arguments.model, providers=["cpu"], threads=arguments.threads)
+    provider = arguments.provider or "cpu"
+    translator = Translator.from_pretrained(arguments.model, providers=[provider], threads=arguments.threads)
+    device = peers.matching_device(provider)
     direction = tuple(arguments.direction.split("-")) if arguments.direction else translator.directions[0]
     if direction not in translator.directions:
         raise ConfigError(f"--direction: the model translates {', '.join('-'.join(d) for d in translator.directions)}")
     texts = [row[0] for row, _ in zip(read_rows(arguments.file, COLUMNS), range(arguments.sentences), strict=False)]
     sources = [translator.source_ids(text, direction) for text in texts]
     with tempfile.TemporaryDirectory() as work:
-        engines, absent = open_engines(arguments.model, Path(work), arguments.threads)
-        rows, outputs = measure(engines, sources, arguments.rounds)
+        open_ones = open_on_provider if arguments.provider else open_engines
+        engines, absent = open_ones(translator, Path(work), arguments.threads, device)
+        cases = [(batch, beams) for beams in BEAMS for batch in arguments.batch]
+        rows, outputs = measure(engines, sources, arguments.rounds, cases)
+    exact = [name for name in engines if name.startswith(speed.OURS)][-1]
     equal = {
-        f"batch {b}, beams {k}": sum(a == c for a, c in zip(outputs["bigmodel fp32", b, k], theirs, strict=True))
+        f"batch {b}, beams {k}": sum(a == c for a, c in zip(outputs[exact, b, k], theirs, strict=True))
         for (name, b, k), theirs in outputs.items()
-        if name == "transformers fp32"
+        if name.startswith("transformers fp")
     }
     result = {
-        "command": "python -m bigmodel " + " ".join(sys.argv[1:]),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        **speed.about(arguments.threads),
+        **peers.surroundings(device),
         "sentences": len(texts),
         "rounds": arguments.rounds,
-        "threads": arguments.threads,
         "rows": rows,
         "equal_to_transformers": equal,
         "absent": absent,
     }
-    print(table(result))
+    print(table(result, "sentences_per_second" if arguments.provider else "sentences_per_cpu_second"))
     if arguments.out:
         write_json(arguments.out, result)
+    if arguments.provider:
+        rates = [{"case": _case(r), "engine": r["engine"], "per_second": r["sentences_per_second"]} for r in rows]
+        figures = {**result, "unit": "sentences", "rows": rates, "ratios": speed.ratios(rates)}
+        keep(arguments.model, "speed", provider, figures)
     return 0
 
 
@@ -81,17 +89,12 @@ class Ours:
     """The graphs of a model folder, through beam search.
 
     Args:
-        folder, config, threads: as for the others.
+        model: decoding.EncoderDecoder.
         num_hypotheses: 1, as it is served, or None, as transformers searches.
     """
 
-    def __init__(self, folder, config, threads, num_hypotheses=None):
-        self.num_hypotheses = num_hypotheses
-        sessions = (
-            create_session(folder / f"onnx/{part}_model_quantized.onnx", ["cpu"], threads)
-            for part in ("encoder", "decoder")
-        )
-        self.model = EncoderDecoder(*sessions, config)
+    def __init__(self, model, num_hypotheses=None):
+        self.model, self.num_hypotheses = model, num_hypotheses
 
     def translate(self, sources, num_beams):
         """Return the ids of the best translation of each source."""
@@ -102,15 +105,22 @@ class Ours:
 
 
 class Transformers:
-    """The stock ``generate`` of transformers, float32."""
+    """The stock ``generate`` of transformers on a device, with its weights in the device's type.
 
-    def __init__(self, folder, config, threads):
+    Args:
+        folder, config, threads, device: of the model and its running.
+        compiled: with a static cache and its forward compiled.
+    """
+
+    def __init__(self, folder, config, threads, device, compiled=False):
         import torch
         from transformers import T5ForConditionalGeneration
 
         torch.set_num_threads(threads)
-        self.torch, self.end = torch, config["eos_token_id"]
-        self.model = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+        self.torch, self.end, self.device = torch, config["eos_token_id"], device
+        dtype = peers.weights_type(device)
+        self.model = T5ForConditionalGeneration.from_pretrained(folder, dtype=dtype).to(device).eval()
+        self.options = peers.compiled_generation() if compiled else {}
 
     def translate(self, sources, num_beams):
         """See Ours."""
@@ -119,23 +129,25 @@ class Transformers:
         mask = torch.arange(longest) < torch.tensor([[len(source)] for source in sources])
         options = {"num_beams": num_beams, "do_sample": False, "max_new_tokens": _limit(max(sources, key=len))}
         with torch.inference_mode():
-            rows = self.model.generate(ids, attention_mask=mask.long(), length_penalty=1.0, **options)
+            ids, mask = ids.to(self.device), mask.long().to(self.device)
+            rows = self.model.generate(ids, attention_mask=mask, length_penalty=1.0, **options, **self.options)
         return [[i for i in row[1:].tolist() if i != self.end] for row in rows]
 
 
 class CTranslate2:
-    """CTranslate2, int8, on what its own converter makes of the weights."""
+    """CTranslate2 on what its own converter makes of the weights: int8 on the CPU, float16 on a GPU."""
 
-    def __init__(self, folder, work, config, threads):
+    def __init__(self, folder, work, threads, device):
         import ctranslate2
 
         shutil.copytree(folder, work / "t5", ignore=shutil.ignore_patterns("*.onnx"))
         settings = read_json(work / "t5/tokenizer_config.json")
         end = settings["eos_token"]  # the converter wants these two named
+        kind = "float16" if device.type == "cuda" else "int8"
         write_json(work / "t5/tokenizer_config.json", {**settings, "pad_token": end, "unk_token": end})
-        ctranslate2.converters.TransformersConverter(str(work / "t5")).convert(str(work / "ct2"), quantization="int8")
+        ctranslate2.converters.TransformersConverter(str(work / "t5")).convert(str(work / "ct2"), quantization=kind)
         self.model = ctranslate2.Translator(
-            str(work / "ct2"), device="cpu", compute_type="int8", inter_threads=1, intra_threads=threads
+            str(work / "ct2"), device=device.type, compute_type=kind, inter_threads=1, intra_threads=threads
         )
         vocabulary = read_json(work / "ct2/shared_vocabulary.json")
         self.tokens, self.ids = vocabulary, {token: i for i, token in enumerate(vocabulary)}
@@ -156,23 +168,24 @@ def _limit(source):
     return 2 * len(source) + 10
 
 
-def open_engines(folder, work, threads):
+def open_engines(translator, work, threads, device):
     """Return name -> engine, and name -> why it is absent.
 
     Args:
-        folder: model folder.
+        translator: Translator.
         work: an empty folder, for what engines need in a form of their own.
         threads: of each engine.
+        device: torch.device of the peers.
     """
     from export.to_onnx import export
 
-    config = read_json(folder / "config.json")
+    folder, config = translator.folder.path, translator.folder.config
     export(folder, work / "fp32", "fp32")
-    engines = {"bigmodel int8": Ours(folder, config, threads, 1), "bigmodel fp32": Ours(work / "fp32", config, threads)}
-    absent = {}
+    exact = Translator.from_pretrained(work / "fp32", providers=["cpu"], threads=threads)
+    engines, absent = {"bigmodel int8": Ours(translator.model, 1), "bigmodel fp32": Ours(exact.model)}, {}
     for name, module, make in (
-        ("transformers fp32", "transformers", lambda: Transformers(folder, config, threads)),
-        ("ctranslate2 int8", "ctranslate2", lambda: CTranslate2(folder, work, config, threads)),
+        ("transformers fp32", "transformers", lambda: Transformers(folder, config, threads, device)),
+        ("ctranslate2 int8", "ctranslate2", lambda: CTranslate2(folder, work, threads, device)),
     ):
         if find_spec(module):
             engines[name] = make()
@@ -181,8 +194,34 @@ def open_engines(folder, work, threads):
     return engines, absent
 
 
-def measure(engines, sources, rounds):
-    """Have every engine translate all sources in every case, in turn.
+def open_on_provider(translator, work, threads, device):
+    """Return name -> engine on a provider and its device, and name -> why it is absent; see open_engines."""
+    folder, config = translator.folder.path, translator.folder.config
+    weights = peers.precision(peers.weights_type(device))
+    kind = "int8" if translator.provider == "cpu" else "fp16"
+    engines, absent = {f"{speed.OURS} {kind}": Ours(translator.model, 1)}, {}
+    for name, make in (
+        (f"transformers {weights}", lambda: Transformers(folder, config, threads, device)),
+        (f"transformers compiled {weights}", lambda: Transformers(folder, config, threads, device, compiled=True)),
+        (f"ctranslate2 {kind}", lambda: CTranslate2(folder, work, threads, device)),
+    ):
+        try:
+            engine = make()
+            for beams in BEAMS:  # a compiler or a kernel may be wanting
+                engine.translate([[config["eos_token_id"]]], beams)
+            engines[name] = engine
+        except Exception as error:
+            absent[name] = peers.reason(error)
+    return engines, absent
+
+
+def _case(row):
+    search = "greedy" if row["beams"] == 1 else f"beam {row['beams']}"
+    return f"batch {row['batch']}, {search}"
+
+
+def measure(engines, sources, rounds, cases):
+    """Have every engine translate all sources in every case (sentences together, beams), in turn.
 
     Returns:
         rows: list of dicts: engine, batch, beams, sentences_per_cpu_second and sentences_per_second, medians of rounds.
@@ -190,7 +229,7 @@ def measure(engines, sources, rounds):
     """
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     rows, outputs = [], {}
-    for size, beams in CASES:
+    for size, beams in cases:
         times = {name: [] for name in engines}
         for number in range(rounds + 1):  # the first one pays for allocations
             for name, engine in engines.items():
@@ -209,17 +248,16 @@ def measure(engines, sources, rounds):
     return rows, outputs
 
 
-def table(result):
-    """Return the figures as text: sentences per CPU second, and ours against each peer."""
-    rates = {(r["engine"], r["batch"], r["beams"]): r["sentences_per_cpu_second"] for r in result["rows"]}
-    head = [f"batch {b}, {'greedy' if k == 1 else f'beam {k}'}" for b, k in CASES]
-    lines = [f"{result['sentences']} sentences, {result['threads']} thread(s): sentences per CPU second"]
-    lines.append(f"{'':20}" + "".join(f"{h:>18}" for h in head))
-    engines = list(dict.fromkeys(r["engine"] for r in result["rows"]))
-    lines += [f"{name:20}" + "".join(f"{rates[name, b, k]:18.1f}" for b, k in CASES) for name in engines]
-    for peer in engines[2:]:
-        ratios = "".join(f"{rates['bigmodel int8', b, k] / rates[peer, b, k]:18.2f}" for b, k in CASES)
-        lines.append(f"{'int8 / ' + peer.split()[0]:20}{ratios}")
+def table(result, unit):
+    """Return the figures as text, in a unit that the rows have, and our served graphs against each peer."""
+    rates = {(r["engine"], _case(r)): r[unit] for r in result["rows"]}
+    engines, cases = (list(dict.fromkeys(keys)) for keys in zip(*rates, strict=True))
+    lines = [f"{result['sentences']} sentences, {result['threads']} thread(s): {unit.replace('_', ' ')}"]
+    lines.append(f"{'':30}" + "".join(f"{case:>18}" for case in cases))
+    lines += [f"{name:30}" + "".join(f"{rates[name, case]:18.1f}" for case in cases) for name in engines]
+    for peer in (name for name in engines if not name.startswith(speed.OURS)):
+        ratios = "".join(f"{rates[engines[0], case] / rates[peer, case]:18.2f}" for case in cases)
+        lines.append(f"{engines[0].split()[1] + ' / ' + peer.rpartition(' ')[0]:30}{ratios}")
     lines += [
         f"{case}: {n} of {result['sentences']} equal transformers'"
         for case, n in result["equal_to_transformers"].items()

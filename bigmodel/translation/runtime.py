@@ -17,7 +17,7 @@ from bigmodel.translation.detection import LanguageDetector
 from bigmodel.translation.segmentation import join, split
 
 BATCH = 16  # sentences decoded together; more gain little, and are longer on their way
-MAX_BEAMS = 10
+MAX_BEAMS = 64
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from bigmodel.errors import InputError
 from bigmodel.limits import LIMITS
 from bigmodel.translation import files
 from bigmodel.translation.request import TASK, Request, detect, directions
+from bigmodel.ui.turns import Turns
 
 SAMPLE = 2000  # characters of a file by which its language is found
+TURNS = Turns(LIMITS.translations_at_once)
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,13 @@ def translate(models, request):
         [request.text],
         source=request.source,
         target=request.target,
-        num_beams=request.num_beams,
+        num_beams=_beams(translator, request),
         num_alternatives=request.num_alternatives,
     )
-    with closing(stream):
-        for done, total, (translation,) in stream:
-            seconds = time.monotonic() - started
-            late = seconds > LIMITS.translation_seconds and done < total
-            yield Progress(done, total, translation, seconds, "time_limit" if late else "")
+    with closing(TURNS.share(stream)) as shared:
+        for worked, (done, total, (translation,)) in shared:
+            late = worked > LIMITS.translation_seconds and done < total
+            yield Progress(done, total, translation, time.monotonic() - started, "time_limit" if late else "")
             if late:
                 return
 
@@ -80,16 +81,19 @@ def translate_file(models, content, request):
     Raises:
         InputError: the file takes too long.
     """
-    translator, started = models.get(request.model, TASK), time.monotonic()
-    known = directions(models)
+    translator, known = models.get(request.model, TASK), directions(models)
     wanted = [i for i, unit in enumerate(content.units) if _fits(unit, request, known)]
     texts = [content.units[i] for i in wanted]
-    stream = translator.stream(texts, source=request.source, target=request.target)
-    with closing(stream):
-        for done, total, translations in stream:
-            if time.monotonic() - started > LIMITS.file_seconds:
-                raise InputError("file", f"took longer than {LIMITS.file_seconds // 60} minutes; divide it")
+    options = {"source": request.source, "target": request.target, "num_beams": _beams(translator, request)}
+    with closing(TURNS.share(translator.stream(texts, **options))) as shared:
+        for worked, (done, total, translations) in shared:
+            if worked > LIMITS.file_seconds:
+                raise InputError("file", f"took longer than {-(-LIMITS.file_seconds // 60)} minutes; divide it")
             yield done, total, dict(zip(wanted, translations, strict=True))
+
+
+def _beams(translator, request):
+    return min(request.num_beams or translator.defaults["num_beams"], LIMITS.beams)
 
 
 def _fits(unit, request, known):

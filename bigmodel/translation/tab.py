@@ -98,9 +98,12 @@ def _options(known):
     hidden = [gr.Textbox(visible=False) for _ in range(3)]
     form = {"examples": gr.Dataset(components=hidden, **_samples(known), label=t("examples"), elem_classes="examples")}
     with gr.Accordion(t("search"), open=False, elem_classes="panel"):
-        form["num_beams"] = gr.Slider(1, 10, 5, step=1, label=t("num_beams"), info=t("num_beams_hint"), buttons=[])
+        form["num_beams"] = gr.Slider(
+            1, LIMITS.beams, min(5, LIMITS.beams), step=1, label=t("num_beams"), info=t("num_beams_hint"), buttons=[]
+        )
+        hint = t("num_alternatives_hint")
         form["num_alternatives"] = gr.Slider(
-            1, 10, 3, step=1, label=t("num_alternatives"), info=t("num_alternatives_hint"), buttons=[]
+            1, LIMITS.beams, min(3, LIMITS.beams), step=1, label=t("num_alternatives"), info=hint, buttons=[]
         )
     with gr.Accordion(t("translate_file"), open=False, elem_classes="panel", elem_id="file-panel"):
         form["file"] = gr.File(label=t("file_hint"), file_types=list(FORMATS), height=120)
@@ -116,7 +119,7 @@ def _listen(models, form, sharing):
     events = TranslateEvents(models)
     fields = [form[name] for name in CHECKS]
     results = [form[name] for name in ("translation", "facts", "alternatives", "attention", "target")]
-    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.translations_at_once}
+    quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.requests_in_turn}
     work = {**quiet, "concurrency_id": TASK}
     pair = [form[name] for name in ("source", "target")]
     # a change, since input tells of keys alone: pasted texts, examples, links and swaps are changes, too
@@ -154,7 +157,7 @@ def _listen(models, form, sharing):
         inputs,
         form["download"],
         api_name="translate_file",  # a file comes in and goes out by a component, so that this event is the endpoint
-        concurrency_limit=LIMITS.translations_at_once,
+        concurrency_limit=LIMITS.requests_in_turn,
         concurrency_id="translation_file",
     )
     switch = lambda on: lambda: gr.update(interactive=on)  # noqa: E731
@@ -169,7 +172,7 @@ def _endpoints(models):
         source: str = AUTO,
         target: str | None = None,
         num_beams: int | None = None,
-        num_alternatives: int = 3,
+        num_alternatives: int = min(3, LIMITS.beams),
     ) -> Iterator[tuple[str, str, dict]]:
         """Translate a text.
 
@@ -192,5 +195,5 @@ def _endpoints(models):
         except BigModelError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    limits = {"concurrency_limit": LIMITS.translations_at_once, "concurrency_id": TASK}
+    limits = {"concurrency_limit": LIMITS.requests_in_turn, "concurrency_id": TASK}
     add_endpoint(translate, lambda **values: Request.check(models, **values), **limits)

@@ -76,6 +76,10 @@ def build_app(models_root=None):
         quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
         gr.on(None, choose_tab, None, list(opened), **quiet)
         gr.on(None, settle, None, notice, **quiet)
+    for function in demo.fns.values():
+        # else each piece of each answer visits all outputs of all calls so far, and what a tab or column holds
+        if function.show_progress == "hidden" or function.fn is None:
+            function.show_progress_on = []
     demo.models = models
     demo.routers = [module.routes(models) for module in tabs.values() if hasattr(module, "routes")]
     demo.routers += [about.routes(models), metadata.routes()]
@@ -119,7 +123,7 @@ def launch(demo, **options):
         "run_history": False,
         "max_file_size": LIMITS.upload_bytes,
         "state_session_capacity": LIMITS.sessions,
-        "max_threads": 2 * LIMITS.texts_at_once + 16,
+        "max_threads": 2 * LIMITS.texts_at_once + 3 * LIMITS.requests_in_turn + 16,
         "ssr_mode": False,
         "favicon_path": str(metadata.ICON),
         "pwa": True,
@@ -135,7 +139,6 @@ def launch(demo, **options):
     except OSError as error:
         raise ServerError(f"the page cannot be served: {error}") from error
     config = demo.server.config
-    config.limit_concurrency = LIMITS.connections
     config.http_protocol_class = impatient(
         config.http_protocol_class, LIMITS.request_seconds, LIMITS.connections_per_visitor
     )

@@ -96,7 +96,7 @@ class Guard:
 
     Args:
         app: what it stands before.
-        operation: operation.Operation, whose ``stopping`` and ``count`` it uses.
+        operation: operation.Operation of the page.
         limits: limits.Limits.
     """
 
@@ -182,6 +182,8 @@ class Guard:
         """Return the Refusal of a request by what is known before its body, or None."""
         if CLOSED.match(path_of(scope)):
             return Refusal(404, "there is nothing here")
+        if self.operation.connections > self.limits.connections:
+            return Refusal(503, "the server has as many visitors as it can have; try again soon", RETRY_S)
         visitor, many = visitor_of(scope), self.limits.connections_per_visitor
         if 0 < many < self._open[visitor]:
             return Refusal(429, f"too many requests at once; the limit is {many}", RETRY_S)

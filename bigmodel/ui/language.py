@@ -93,6 +93,7 @@ MESSAGES = {
     "Content-Length must be a number": "Content-Length 应为数字",
     "the server is being stopped; try again soon": "服务器正在停止；请稍后再试",
     "the server's memory is full; try again soon": "服务器内存已满；请稍后再试",
+    "the server has as many visitors as it can have; try again soon": "访问者过多；请稍后再试",
     "the request came too slowly": "请求传来得太慢",
     "the request is too large; the limit is {} bytes": "请求过大；最多 {} 字节",
     "too many requests; the limit is {} requests a minute": "请求过多；每分钟最多 {} 次",

@@ -79,6 +79,12 @@ class Operation:
         """Return how many calls run."""
         return sum(jobs is not None for jobs in self.demo._queue.active_jobs) + self.keeper.beside
 
+    @property
+    def connections(self):
+        """Return how many connections are open."""
+        server = getattr(self.demo, "server", None)
+        return len(server.server_state.connections) if server else 0
+
     def kept(self):
         """Return how many of each thing are kept for visitors: name -> count."""
         models = [entry.model for entry in self.demo.models.entries.values()]

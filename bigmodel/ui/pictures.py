@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image
 
 from bigmodel.errors import InputError
-from bigmodel.runtime.pictures import MAX_PIXELS
+from bigmodel.limits import LIMITS
+from bigmodel.runtime.pictures import PictureLimits
 
+PICTURE_LIMITS = PictureLimits(LIMITS.picture_pixels, LIMITS.upload_bytes)
 MAX_SKETCH = 1_000_000  # characters
 SHOWN = 320  # pixels of the longer side of a picture within HTML
 HOT = (255, 176, 32)  # what shines where a model looked
@@ -17,7 +19,7 @@ HOT = (255, 176, 32)  # what shines where a model looked
 
 def limit_decoding():
     """Let nothing in this process decode a picture that is larger than any that is taken."""
-    Image.MAX_IMAGE_PIXELS = max(MAX_PIXELS.values())
+    Image.MAX_IMAGE_PIXELS = PICTURE_LIMITS.pixels
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 

@@ -178,8 +178,8 @@ def _with_picture(asked):
 
 # endpoint -> what answers it, and how many requests at once
 ANSWERS = {
-    "translate": (_translate, LIMITS.translations_at_once),
-    "generate_image": (_generate_image, LIMITS.drawings_at_once),
+    "translate": (_translate, LIMITS.requests_in_turn),
+    "generate_image": (_generate_image, LIMITS.requests_in_turn),
     "classify_image": (_classify_image, LIMITS.pictures_at_once),
     "detect_objects": (_detect_objects, LIMITS.pictures_at_once),
 }

@@ -109,7 +109,8 @@ def _grow(result, part):
         grown = part
     else:
         changes = [change for change in part if isinstance(change, list) and len(change) == 3]
-        grown = "".join(value for action, _, value in changes if action in ("append", "replace") and value)
+        added = [value for action, _, value in changes if action in ("append", "replace")]
+        grown = "".join(value for value in added if isinstance(value, str))
     if grown:
         result.pieces.append((time.perf_counter() - result.started, len(grown)))
 

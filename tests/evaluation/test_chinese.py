@@ -9,7 +9,7 @@ import pytest
 
 from bigmodel.evaluation import cards, notes
 from bigmodel.evaluation.chinese import SAMPLES, TEXTS, phrase, translated
-from bigmodel.evaluation.report import render
+from bigmodel.evaluation.report import render, speeds
 
 ARTIFACTS = Path(__file__).parents[2] / "export" / "artifacts"
 FOLDERS = sorted(path.parent for path in ARTIFACTS.glob("*/README.md"))
@@ -104,3 +104,21 @@ def test_values_stay(english):
     values = [f"«{i}»" for i in range(english.count("{}"))]
     chinese = phrase(english.format(*values))
     assert all(chinese.count(value) == 1 for value in values) and chinese != english.format(*values)
+
+
+def test_the_speed_of_each_provider_has_its_chinese():
+    row = {"engine": "bigmodel fp16", "per_second": 1234.5, "first_token_ms": 3.25, "bandwidth_share": 0.456}
+    about = {"date": "2026-01-02", "device": "A GPU. Large", "driver": "580.1", "versions": {"torch": "2.13.0"}}
+    cases = ("batch 16", "batch 16, greedy", "batch 1, beam 5")
+    rows = [{**row, "case": case} for case in cases] + [{"case": "batch 16", "engine": "torch", "per_second": 9.87}]
+    about |= {"rows": rows, "ratios": {"batch 16": {"ratio": 1.234}}, "command": "python -m bigmodel benchmark x"}
+    units = {unit: {**about, "unit": unit} for unit in ("tokens", "sentences", "pictures")}
+    card = speeds({"speed": {"cuda": units["tokens"], "cpu": units["sentences"], "tensorrt": units["pictures"]}})
+    for text in (
+        "`bigmodel fp16`",
+        "| batch 16 | 1,234 (3.2 ms, 46%) | 9.9 | 1.23 |",
+        "A GPU. Large, driver 580.1; torch",
+    ):
+        assert card.count(text) == 3
+    assert english_left(translated(card)) == [] and speeds({}) == ""
+    assert "| 16 个一批，贪心 | 1,234（3.2 毫秒，46%） |" in translated(card)

@@ -6,15 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from bigmodel.config import read_json  # noqa: E402
+from bigmodel.cli import build_parser  # noqa: E402
+from bigmodel.config import read_json, write_json  # noqa: E402
 from bigmodel.errors import DataError  # noqa: E402
-from export import gpu  # noqa: E402
+from bigmodel.evaluation.results import entry, read_metrics  # noqa: E402
+from export import gpu, gpu_figures  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 PRESET = "tinyshakespeare"
@@ -146,6 +149,54 @@ def test_uploads_hold_whole_trainings_up_to_a_limit(tmp_path, monkeypatch):
     assert [row["place"] for index in indices for row in index] == [0, 2, 4, 1, 3]
     with pytest.raises(DataError, match="more than an upload"):
         gpu.prepare(tmp_path, tmp_path / "no", ["emoji"], "-gpu", limit=300_000)
+
+
+def test_what_is_measured_has_the_options_of_its_command(tmp_path):
+    for task in ("text_generation", "translation", "text_to_image", "image_classification", "object_detection"):
+        row = {"preset": "tiny", "task": task, "files": ["one.tsv.xz", "two"]}
+        asked = {}
+        for name, words in gpu_figures.commands(row, tmp_path, "cuda"):
+            words = [str(word) for word in words]
+            asked[name] = build_parser(words).parse_args(words)
+        assert list(asked) == ["export", "evaluate", "benchmark", "parity"][: 4 if task == "text_generation" else 3]
+        assert asked["benchmark"].provider == asked["evaluate"].provider == "cuda"
+        assert asked["benchmark"].batch == (1, 16, 128) and asked["evaluate"].model == asked["export"].out
+        scored = tmp_path / "data" / ("one.tsv.xz" if task == "text_generation" else "")
+        assert asked["evaluate"].data == scored
+    assert asked["export"].model == tmp_path / "tiny/model"
+
+
+@pytest.mark.timeout(1500)  # each command is a process
+def test_figures_come_back_and_a_command_that_fails_is_not_tried_again(tiny_exact, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "runs" / "tiny"
+    shutil.copytree(tiny_exact.parent / "checkpoint", run / "model")
+    row = {"preset": "tiny", "task": "text_generation", "files": []}
+    monkeypatch.chdir(ROOT)
+    assert not gpu_figures.measure(row, tmp_path / "runs", time.monotonic() + 1, "cpu")  # no time for any
+    ours = gpu_figures.commands
+
+    def fewer(*arguments):  # an evaluation without data, and the last; the others take long
+        known = dict(ours(*arguments))
+        return [(name, known[name]) for name in ("export", "evaluate", "parity")]
+
+    monkeypatch.setattr(gpu_figures, "commands", fewer)
+    assert gpu_figures.measure(row, tmp_path / "runs", time.monotonic() + 1000, "cpu")
+    assert read_json(run / "measured.json") == {"export": True, "evaluate": False, "parity": True}
+    assert "tiny: evaluate: error: " in capsys.readouterr().out
+    assert gpu_figures.measure(row, tmp_path / "runs", time.monotonic() + 1000, "cpu")
+    assert capsys.readouterr().out == ""
+    found = gpu_figures.figures(run)
+    assert found["parity"]["cpu"]["prompts"] == 100 and "training" not in found
+
+    # where they come back, others stay
+    figure = entry("bits", 1.0, "bits", dataset="a", engine="torch", command="measure", count=1)
+    write_json(run / "model/metrics.json", {"training": {"steps": 3}, "results": [figure], "parity": {"cuda": 1}})
+    gpu_figures.enter({**found, "results": [{**figure, "engine": "onnx-cuda"}]}, run / "model")
+    metrics = read_metrics(run / "model")
+    assert metrics["training"] == {"steps": 3} and len(metrics["results"]) == 2
+    assert metrics["parity"] == {"cuda": 1, **found["parity"]}
+    gpu_figures.enter({}, run / "model")
+    assert read_metrics(run / "model") == metrics and gpu_figures.figures(tmp_path) == {}
 
 
 def test_a_broken_upload_is_named(tmp_path, monkeypatch):

@@ -126,6 +126,20 @@ def test_closing_stops_the_work(generator, monkeypatch):
     assert len(calls) == 1
 
 
+def test_what_every_step_reads_is_placed_once(generator, monkeypatch):
+    placed, model = [], generator.model
+    hold = model.hold
+    monkeypatch.setattr(model, "hold", lambda encoded: placed.append((encoded, hold(encoded))) or placed[-1][1])
+    generator.generate("rose", num_images=2, steps=5, seed=1)
+    assert len(placed) == 1
+    (encoded, held), rng = placed[0], np.random.default_rng(0)
+    sample = rng.standard_normal((len(encoded[0]), 3, *generator.size), np.float32)
+    timestep = np.full(len(sample), 0.5, np.float32)
+    feed = dict(zip(("encoder_key_values", "pooled_projections", "attention_mask"), encoded, strict=True))
+    expected = model.transformer.run(None, {**feed, "sample": sample, "timestep": timestep})[0]
+    np.testing.assert_array_equal(model.denoise(sample, timestep, held), expected)
+
+
 def test_a_folder_that_lacks_its_defaults(tiny_emoji, tmp_path):
     import json
     import shutil
@@ -143,7 +157,8 @@ def test_a_folder_that_lacks_its_defaults(tiny_emoji, tmp_path):
 def test_the_benchmark_prints_its_figures(tiny_emoji, tmp_path, capsys):
     from argparse import Namespace
 
-    arguments = Namespace(model=tiny_emoji, rounds=1, threads=1, out=tmp_path / "speed.json", steps=2)
+    asked = {"steps": 2, "provider": None, "batch": (1, 4)}
+    arguments = Namespace(model=tiny_emoji, rounds=1, threads=1, out=tmp_path / "speed.json", **asked)
     assert benchmark(arguments) == 0
     printed = capsys.readouterr().out
     assert "four pictures in 2 steps" in printed and (tmp_path / "speed.json").exists()

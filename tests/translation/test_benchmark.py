@@ -1,11 +1,16 @@
 """The benchmark's engines translate alike, and its table says who is faster."""
 
 import json
+import shutil
+
+import torch
 
 from bigmodel import cli
+from bigmodel.config import read_json
+from bigmodel.training import peers
 
 
-def test_ours_beside_transformers(exact_folder, tmp_path, capsys):
+def test_ours_beside_transformers(exact_folder, tmp_path, capsys, one_thread):
     (tmp_path / "pairs.tsv").write_text("Two dogs play.\tx\nA man rides a red bike.\tx\nsnow\tx\n")
     command = ["benchmark", "translation", "--model", str(exact_folder), "--file", str(tmp_path / "pairs.tsv")]
     assert cli.main([*command, "--rounds", "1", "--out", str(tmp_path / "out.json")]) == 0
@@ -15,3 +20,17 @@ def test_ours_beside_transformers(exact_folder, tmp_path, capsys):
     assert len(rates) >= 12 and all(rate > 0 for rate in rates.values())
     assert "int8 / transformers" in text and "batch 16, beam 5" in text
     assert cli.main([*command, "--direction", "en-fr"]) == 2
+
+
+def test_on_a_provider(quantized_folder, tmp_path, capsys, monkeypatch, one_thread, without_compiling):
+    folder = shutil.copytree(quantized_folder, tmp_path / "model")
+    (tmp_path / "pairs.tsv").write_text("Two dogs play.\tx\nA man rides a red bike.\tx\nsnow\tx\n")
+    command = ["benchmark", "translation", "--model", str(folder), "--file", str(tmp_path / "pairs.tsv")]
+    monkeypatch.setattr(peers, "weights_type", lambda _: torch.float16)  # as on a GPU
+    assert cli.main([*command, "--provider", "cpu", "--batch", "2", "--rounds", "1"]) == 0
+    figures = read_json(folder / "metrics.json")["speed"]["cpu"]
+    assert {r["case"] for r in figures["rows"]} == {"batch 2, greedy", "batch 2, beam 5"} == set(figures["ratios"])
+    engines = {r["engine"] for r in figures["rows"]}
+    assert {"bigmodel int8", "transformers fp16", "transformers compiled fp16"} <= engines
+    assert "int8 / transformers compiled" in capsys.readouterr().out and figures["unit"] == "sentences"
+    assert cli.main([*command, "--provider", "vulkan"]) == 2
