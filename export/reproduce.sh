@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 data=$1
 shift
 suffix=${PRESET_SUFFIX:-}
-pairs="en-de en-zh"
+pairs="en-de en-zh lzh-zh"
 if [ "$suffix" = -gpu ]; then pairs=multilingual; fi
 for name in ${*:-emoji $pairs stories poetry photos fashion scenes blood-cells}; do
     model=${ARTIFACTS:-export/artifacts}/$name

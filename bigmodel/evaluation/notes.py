@@ -65,8 +65,8 @@ def millions(number):
 
 
 def plain(note):
-    """Return a note with tabs and angle brackets that Markdown shows as they are."""
-    return note.replace("\\t", ", ").replace("<", "&lt;").replace(">", "&gt;").rstrip(".")
+    """Return a note with tabs, asterisks and angle brackets that Markdown shows as they are."""
+    return note.replace("\\t", ", ").replace("**", r"\*\*").replace("<", "&lt;").replace(">", "&gt;").rstrip(".")
 
 
 def listed(settings):

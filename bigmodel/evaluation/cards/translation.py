@@ -33,7 +33,7 @@ LIMITS = {
     "lzh-zh": (
         "It has read classical prose, histories above all, beside modern renderings, of which some are loose. It is "
         "meant neither for verse nor for modern speech, and what a commentary would say of a passage it does not know.",
-        "From modern to classical Chinese there is no one right answer: the scores compare with one author's words.",
+        "A passage has many right renderings: the scores compare with one translator's words.",
     ),
     "other": (
         "It translates what is like its training text; of what is unlike it, it keeps some words and loses the sense.",
