@@ -88,7 +88,7 @@ class TranslateEvents:
             check_direction(target, source, known)
         except InputError as error:
             raise told(error) from None
-        return target, source, translation or text, ""
+        return target, source, (translation or "").strip("…\n") and translation or text, ""
 
     def correct(self, event: gr.EventData, source, target):
         """Return the languages after a visitor has said which one the text is in."""

@@ -14,7 +14,7 @@ from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import announced, html_block, no_models_block
+from bigmodel.ui.widgets import File, announced, html_block, no_models_block
 
 # as their speakers call them
 OWN_NAMES = {AUTO: "Auto 自动", "en": "English", "de": "Deutsch", "zh": "中文", "lzh": "文言文"}
@@ -106,12 +106,12 @@ def _options(known):
             1, LIMITS.beams, min(3, LIMITS.beams), step=1, label=t("num_alternatives"), info=hint, buttons=[]
         )
     with gr.Accordion(t("translate_file"), open=False, elem_classes="panel", elem_id="file-panel"):
-        form["file"] = gr.File(label=t("file_hint"), file_types=list(FORMATS), height=120)
+        form["file"] = File(label=t("file_hint"), file_types=list(FORMATS), height=120)
         form["column"] = gr.Textbox("", label=t("column"), info=t("column_hint"), max_lines=1)
         with gr.Row(elem_classes="actions"):
             form["start"] = gr.Button(t("start_file"), variant="primary", scale=2, min_width=120)
             form["cancel"] = gr.Button(t("cancel"), variant="stop", scale=1, min_width=90, interactive=False)
-        form["download"] = gr.File(label=t("download"), interactive=False, height=80)
+        form["download"] = File(label=t("download"), interactive=False, height=80)
     return form
 
 
@@ -127,7 +127,7 @@ def _listen(models, form, sharing):
     form["source"].input(events.targets, pair, form["target"], **quiet)
     typed = gr.on(changes, events.translate_typed, fields, results, trigger_mode="always_last", **work)
     shown = {**work, "show_progress": "minimal", "show_progress_on": form["facts"]}
-    pressed = form["translate"].click(events.translate_now, fields, results, **shown)
+    pressed = form["translate"].click(events.translate_now, fields, results, cancels=[typed], **shown)
     corrected = form["facts"].select(events.correct, pair, pair, **quiet)
     corrected = corrected.then(events.translate_now, fields, results, **shown)
     linked = {name: form[name] for name in LINKED}

@@ -4,6 +4,7 @@ import re
 from html import escape
 
 import gradio as gr
+from gradio_client.utils import is_valid_file
 
 from bigmodel.ui.language import translated, visitor_language
 from bigmodel.ui.texts import ENGLISH, words
@@ -15,6 +16,17 @@ def html_block(value="", **options):
     Gradio's own placeholders are translated once a string only.
     """
     return gr.HTML(value, html_template="${bigmodel.html(value)}", apply_default_css=False, **options)
+
+
+class File(gr.File):
+    """A ``gr.File`` that hands a function the file's path; Gradio's own leaves an empty file behind each time."""
+
+    is_template = True  # drawn as its parent
+
+    def _process_single_file(self, f):
+        if self.file_types and not is_valid_file(f.path, self.file_types):
+            raise gr.Error(f"Invalid file type. Please upload a file that is one of these formats: {self.file_types}")
+        return f.path
 
 
 def no_models_block(visible):

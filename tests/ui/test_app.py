@@ -26,7 +26,8 @@ assert "onnxruntime" not in sys.modules
 launch(demo, prevent_thread_lock=True, quiet=True)
 demo.models.wait()
 from gradio_client import Client
-text = Client(demo.local_url, verbose=False).predict("Once", "tiny-stories", 3, api_name="/generate_text")
+client = Client(demo.local_url, verbose=False, httpx_kwargs={{"timeout": 60}})
+text = client.predict("Once", "tiny-stories", 3, api_name="/generate_text")
 assert text.startswith("Once") and "onnxruntime" in sys.modules
 print([name for name in ("torch", "transformers", "onnx") if name in sys.modules])
 """

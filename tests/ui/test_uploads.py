@@ -20,7 +20,8 @@ def folder(page):
 
 
 def unfinished(folder):
-    return list(folder.glob("tmp*"))
+    """Files of uploads that are not finished; folders of such names are those of clients in this process."""
+    return [path for path in folder.glob("tmp*") if path.is_file()]
 
 
 def expect_nothing_unfinished(folder):

@@ -1,0 +1,72 @@
+"""Small widgets that the tabs share."""
+
+import re
+from html import escape
+
+import gradio as gr
+from gradio_client.utils import is_valid_file
+
+from bigmodel.ui.language import translated, visitor_language
+from bigmodel.ui.texts import ENGLISH, words
+
+
+def html_block(value="", **options):
+    """Return a ``gr.HTML`` whose value may name interface texts, any number of them, by ``texts.words``.
+
+    Gradio's own placeholders are translated once a string only.
+    """
+    return gr.HTML(value, html_template="${bigmodel.html(value)}", apply_default_css=False, **options)
+
+from gradio.events import Dependency
+
+class File(gr.File):
+    """A ``gr.File`` that hands a function the file's path; Gradio's own leaves an empty file behind each time."""
+
+    is_template = True  # drawn as its parent
+
+    def _process_single_file(self, f):
+        if self.file_types and not is_valid_file(f.path, self.file_types):
+            raise gr.Error(f"Invalid file type. Please upload a file that is one of these formats: {self.file_types}")
+        return f.path
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+def no_models_block(visible):
+    """Return what a tab says where this host has no model for it."""
+    return html_block(f'<p class="empty">{words("no_models")}</p>', visible=visible)
+
+
+def told(error, labels=None):
+    """Return a user's error as Gradio shows it: in the visitor's language, escaped, without a traceback.
+
+    ``labels``: see language.translated.
+    """
+    return gr.Error(escape(translated(str(error), visitor_language(), labels), quote=False), print_exception=False)
+
+
+def announced(text=""):
+    """Return what a screen reader is to say, and nobody sees, as HTML.
+
+    It comes first in its block, empty until the work is done: readers tell of what changes, not of what is new.
+    """
+    return f'<p class="announced" role="status">{text}</p>'
+
+
+def fault_html(error):
+    """Return a user's error as HTML, in the visitor's language, to stand where the answer would."""
+    return f'<p class="skipped" role="alert">{escape(translated(str(error), visitor_language()))}</p>'
+
+
+def label_words(name):
+    """Return a label of a model as HTML: its name in the visitor's language, or as it is where that is not known."""
+    key = "label_" + re.sub(r"\W", "_", name.lower())
+    return words(key) if key in ENGLISH else escape(name)
+
+
+def provider_name(provider):
+    """Return the name of an execution provider as people write it, such as "CPU" of "cpu"."""
+    return {"tensorrt": "TensorRT"}.get(provider, provider.upper())
