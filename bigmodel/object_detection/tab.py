@@ -13,7 +13,7 @@ from bigmodel.ui.pictures import limit_decoding, uploaded
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import File, announced, html_block, told
+from bigmodel.ui.widgets import announced, file_field, html_block, told
 
 USUAL = 0.5  # threshold, before a model has said its own
 
@@ -68,7 +68,7 @@ def _inputs(models, known):
     )
     form["detect"] = gr.Button(t("detect"), variant="primary", elem_id="detect-button")
     with gr.Accordion(t("several_pictures"), open=False, elem_classes="panel", elem_id="several-panel"):
-        form["files"] = File(label=t("several_hint"), file_count="multiple", file_types=["image"], height=140)
+        form["files"] = file_field(label=t("several_hint"), file_count="multiple", file_types=["image"], height=140)
         with gr.Row(elem_classes="actions"):
             form["start"] = gr.Button(t("start_pictures"), variant="primary", scale=2, min_width=120)
             form["cancel"] = gr.Button(t("cancel"), variant="stop", scale=1, min_width=90, interactive=False)

@@ -13,7 +13,7 @@ from bigmodel.ui.endpoints import validator
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t
-from bigmodel.ui.widgets import File, html_block, no_models_block, told
+from bigmodel.ui.widgets import file_field, html_block, no_models_block, told
 
 EXAMPLES = (
     "a cat face, noto style",
@@ -77,7 +77,7 @@ def _options():
     with gr.Accordion(t("sampling"), open=False, elem_classes="panel"):
         form |= _sampling()
     place = {"file_types": [".png"], "height": 140, "interactive": True, "elem_id": "drop-drawing"}
-    form["file"] = File(label=t("drop_drawing"), **place)
+    form["file"] = file_field(label=t("drop_drawing"), **place)
     form["said"] = html_block(elem_id="restored")
     return form
 

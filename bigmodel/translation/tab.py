@@ -14,7 +14,7 @@ from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import File, announced, html_block, no_models_block
+from bigmodel.ui.widgets import announced, file_field, html_block, no_models_block
 
 # as their speakers call them
 OWN_NAMES = {AUTO: "Auto 自动", "en": "English", "de": "Deutsch", "zh": "中文", "lzh": "文言文"}
@@ -106,12 +106,12 @@ def _options(known):
             1, LIMITS.beams, min(3, LIMITS.beams), step=1, label=t("num_alternatives"), info=hint, buttons=[]
         )
     with gr.Accordion(t("translate_file"), open=False, elem_classes="panel", elem_id="file-panel"):
-        form["file"] = File(label=t("file_hint"), file_types=list(FORMATS), height=120)
+        form["file"] = file_field(label=t("file_hint"), file_types=list(FORMATS), height=120)
         form["column"] = gr.Textbox("", label=t("column"), info=t("column_hint"), max_lines=1)
         with gr.Row(elem_classes="actions"):
             form["start"] = gr.Button(t("start_file"), variant="primary", scale=2, min_width=120)
             form["cancel"] = gr.Button(t("cancel"), variant="stop", scale=1, min_width=90, interactive=False)
-        form["download"] = File(label=t("download"), interactive=False, height=80)
+        form["download"] = file_field(label=t("download"), interactive=False, height=80)
     return form
 
 

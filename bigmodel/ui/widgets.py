@@ -18,15 +18,17 @@ def html_block(value="", **options):
     return gr.HTML(value, html_template="${bigmodel.html(value)}", apply_default_css=False, **options)
 
 
-class File(gr.File):
-    """A ``gr.File`` that hands a function the file's path; Gradio's own leaves an empty file behind each time."""
+def file_field(**options):
+    """Return a ``gr.File`` that hands a function a path; Gradio leaves an empty file behind each time."""
 
-    is_template = True  # drawn as its parent
+    def path_of(file):
+        if field.file_types and not is_valid_file(file.path, field.file_types):
+            raise gr.Error(f"Invalid file type. Please upload a file that is one of these formats: {field.file_types}")
+        return file.path
 
-    def _process_single_file(self, f):
-        if self.file_types and not is_valid_file(f.path, self.file_types):
-            raise gr.Error(f"Invalid file type. Please upload a file that is one of these formats: {self.file_types}")
-        return f.path
+    field = gr.File(**options)
+    field._process_single_file = path_of
+    return field
 
 
 def no_models_block(visible):
