@@ -13,6 +13,7 @@ from bigmodel.runtime.artifacts import ModelFolder, find_models, write_manifest
 from bigmodel.runtime.onnx_files import external_data
 
 GRAPH = "onnx/model_quantized.onnx"
+SHIPPED = Path(__file__).parents[2] / "export" / "artifacts"
 
 
 @pytest.fixture
@@ -35,6 +36,11 @@ def test_a_good_folder_opens(folder):
     assert model.file(GRAPH).is_file()
     with pytest.raises(ModelFolderError, match="absent.json"):
         model.file("absent.json")
+
+
+@pytest.mark.parametrize("shipped", find_models(SHIPPED), ids=lambda shipped: shipped.name)
+def test_a_shipped_folder_is_whole(shipped):
+    assert artifacts.verify(shipped)
 
 
 def test_find_models(folder):
