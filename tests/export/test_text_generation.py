@@ -130,7 +130,8 @@ def test_every_recipe_runs(recipe, model, tensors, tmp_path):
     assert found["cached"].expected < 0.5
 
 
-@pytest.mark.parametrize(("recipe", "difference"), [("int8", 0.0), ("int4", 1e-5)])  # int8 is what is shipped
+# int8 is what is shipped; with int4 a last bit may round an activation to the next of its steps
+@pytest.mark.parametrize(("recipe", "difference"), [("int8", 0.0), ("int4", 0.05)])
 def test_a_row_is_the_same_alone_and_in_a_batch(recipe, difference, tensors, tmp_path):
     save(DecoderGraph(CONFIG, QuantizedWeights(tensors, RECIPES[recipe])).build(), tmp_path / "graph.onnx")
     ids = np.random.default_rng(0).integers(0, 300, (8, 20))

@@ -114,7 +114,7 @@ def test_attention_says_where_it_looked(exact):
         ("source", {"source": "fr"}),
         ("target", {"source": "en", "target": "en"}),
         ("target", {"source": "en", "target": "zh"}),
-        ("num_beams", {"num_beams": 11}),
+        ("num_beams", {"num_beams": 65}),
         ("num_beams", {"num_beams": True}),
         ("num_alternatives", {"num_alternatives": 0}),
     ],
