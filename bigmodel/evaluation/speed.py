@@ -56,12 +56,12 @@ def counts(text):
     """Return "1,16,128" as a tuple of numbers.
 
     Raises:
-        ValueError: a number is below 1, or none.
+        argparse.ArgumentTypeError: a number is below 1, or none.
     """
-    found = tuple(map(int, text.split(",")))
-    if min(found) < 1:
-        raise ValueError(text)
-    return found
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}; give whole numbers from 1, such as 1,16")
+    return tuple(map(int, parts))
 
 
 def about(threads):

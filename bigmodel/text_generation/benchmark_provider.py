@@ -22,7 +22,7 @@ from bigmodel.runtime.decoding import Decoder
 from bigmodel.runtime.onnx_files import external_data
 from bigmodel.runtime.sampling import TOGETHER, Sampler, among_rows
 from bigmodel.runtime.session import create_session
-from bigmodel.text_generation.contenders import TEMPERATURE, TOP_K
+from bigmodel.text_generation.contenders import TEMPERATURE, TOP_K, stock_generate
 from bigmodel.training import peers
 
 BATCHES = (1, 16, 128)
@@ -124,10 +124,9 @@ class Transformers:
     """
 
     def __init__(self, folder, device, compiled):
-        import torch
         from transformers import AutoModelForCausalLM
 
-        self.torch, self.device, dtype = torch, device, peers.weights_type(device)
+        dtype = peers.weights_type(device)
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
         self.weight_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
         self.element_bytes = dtype.itemsize
@@ -136,31 +135,7 @@ class Transformers:
 
     def write(self, prompts, new, seed):
         """See Ours."""
-        started, stamps = time.perf_counter(), []
-
-        class Streamer:
-            def put(self, value):
-                stamps.append(time.perf_counter() - started)
-
-            def end(self):
-                pass
-
-        self.torch.manual_seed(seed)
-        ids = self.torch.tensor(prompts, device=self.device)
-        options = {"do_sample": True, "temperature": TEMPERATURE, "top_k": TOP_K, "top_p": 1.0, "pad_token_id": 0}
-        with self.torch.inference_mode():
-            self.model.generate(
-                ids,
-                attention_mask=self.torch.ones_like(ids),
-                max_new_tokens=new,
-                min_new_tokens=new,
-                streamer=Streamer(),
-                **options,
-                **self.options,
-            )
-        peers.wait_for(self.device)
-        # the streamer is handed the prompt before any token
-        return stamps[1], time.perf_counter() - started
+        return stock_generate(self.model, prompts, new, seed, **self.options)
 
 
 def measure(engines, batch, arguments, vocab_size, absent):

@@ -60,39 +60,60 @@ class Transformers:
         from transformers import AutoModelForCausalLM
 
         torch.set_num_threads(threads)
-        self.torch, self.files = torch, []
+        self.files = []
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
         self.bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
 
     def generate(self, prompt, new, seed):
         """Return (seconds to the first token, seconds in all)."""
-        started, stamps = time.perf_counter(), []
+        return stock_generate(self.model, [prompt], new, seed)
 
-        class Streamer:
-            def put(self, value):
-                stamps.append(time.perf_counter() - started)
 
-            def end(self):
-                pass
+def stock_generate(model, prompts, new, seed, **options):
+    """Write with transformers' ``generate``.
 
-        self.torch.manual_seed(seed)
-        ids = self.torch.tensor([prompt])
-        with self.torch.inference_mode():
-            self.model.generate(
-                ids,
-                attention_mask=self.torch.ones_like(ids),
-                max_new_tokens=new,
-                min_new_tokens=new,
-                do_sample=True,
-                temperature=TEMPERATURE,
-                top_k=TOP_K,
-                top_p=1.0,
-                pad_token_id=0,
-                streamer=Streamer(),
-            )
-        # the streamer is handed the prompt before any token
-        return stamps[1], time.perf_counter() - started
+    Args:
+        model: of transformers.
+        prompts: lists of ids, all of one length.
+        new, seed: tokens of each text, and the seed of all.
+        options: more of ``generate``.
+
+    Returns:
+        (seconds until every text has a first token, seconds in all).
+    """
+    import torch
+
+    from bigmodel.training import peers
+
+    started, stamps = time.perf_counter(), []
+
+    class Streamer:
+        def put(self, value):
+            stamps.append(time.perf_counter() - started)
+
+        def end(self):
+            pass
+
+    torch.manual_seed(seed)
+    ids = torch.tensor(prompts, device=model.device)
+    with torch.inference_mode():
+        model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=new,
+            min_new_tokens=new,
+            do_sample=True,
+            temperature=TEMPERATURE,
+            top_k=TOP_K,
+            top_p=1.0,
+            pad_token_id=0,
+            streamer=Streamer(),
+            **options,
+        )
+    peers.wait_for(model.device)
+    # the streamer is handed the prompt before any token
+    return stamps[1], time.perf_counter() - started
 
 
 class GenAI:

@@ -88,7 +88,8 @@ class TranslateEvents:
             check_direction(target, source, known)
         except InputError as error:
             raise told(error) from None
-        return target, source, (translation or "").strip("…\n") and translation or text, ""
+        translated_so_far = (translation or "").strip("…\n")  # marks of what is still to come are no text
+        return target, source, translation if translated_so_far else text, ""
 
     def correct(self, event: gr.EventData, source, target):
         """Return the languages after a visitor has said which one the text is in."""

@@ -1,5 +1,6 @@
 """Speeds side by side: what a ratio is of, and what a provider's benchmark of pictures keeps."""
 
+import argparse
 import shutil
 
 import pytest
@@ -22,7 +23,7 @@ def test_ratios_are_of_each_cases_best():
 def test_counts():
     assert speed.counts("1,16,128") == (1, 16, 128)
     for text in ("0", "1,", "a", ""):
-        with pytest.raises(ValueError):
+        with pytest.raises(argparse.ArgumentTypeError, match="whole numbers from 1"):
             speed.counts(text)
 
 
