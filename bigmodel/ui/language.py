@@ -60,6 +60,7 @@ MESSAGES = {
     "holds no text to translate": "没有可翻译的文字",
     "took longer than {} minutes; divide it": "超过 {} 分钟；请分成几份",
     "no suffix": "无后缀",
+    "is of a type that is not taken; give {}": "类型不被接受；可用 {}",
     "a {} file has no columns": "{} 文件没有列",
     "{} bytes; the limit is {}": "有 {} 字节；最多 {}",
     "cannot be read ({})": "无法读取（{}）",

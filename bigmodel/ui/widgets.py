@@ -6,6 +6,7 @@ from html import escape
 import gradio as gr
 from gradio_client.utils import is_valid_file
 
+from bigmodel.errors import InputError
 from bigmodel.ui.language import translated, visitor_language
 from bigmodel.ui.texts import ENGLISH, words
 
@@ -23,7 +24,7 @@ def file_field(**options):
 
     def path_of(file):
         if field.file_types and not is_valid_file(file.path, field.file_types):
-            raise gr.Error(f"Invalid file type. Please upload a file that is one of these formats: {field.file_types}")
+            raise told(InputError("file", f"is of a type that is not taken; give {', '.join(field.file_types)}"))
         return file.path
 
     field = gr.File(**options)

@@ -91,7 +91,7 @@ def test_a_file_keeps_its_lines(client, tmp_path):
         ("a.csv", b'a,b\n"x,y\n', "file: "),
         ("a.srt", b"no times here\n", "file: "),
         ("a.txt", b"\n\n", "file: is empty"),
-        ("a.exe", b"MZ", "Invalid file type"),
+        ("a.exe", b"MZ", "file: is of a type that is not taken"),
     ],
 )
 def test_a_broken_file_is_refused(client, tmp_path, name, content, message):
