@@ -3,7 +3,7 @@
     python -m bigmodel benchmark fuzz --requests 20000
 
 Values that no browser would send go to every address of the page that takes any; nothing may answer 500, hang, or make
-the server grow.
+the server grow. Before, every endpoint has been used once as it should be: what a model takes then is no growth.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 import httpx
 
-from bigmodel.ui.visitors import memory_of, served, uncounted
+from bigmodel.ui.soak import WISHES, grant
+from bigmodel.ui.visitors import endpoints, memory_of, served, uncounted
 
 # fmt: off
 ADDRESSES = (
@@ -79,6 +80,9 @@ async def fuzz(address, process, count, seed, at_once=16):
     statuses, faults, sizes, numbers = Counter(), [], [], itertools.count()
     limits = httpx.Limits(keepalive_expiry=2)  # the server's is five seconds, and both may end at once
     async with httpx.AsyncClient(base_url=address, timeout=PATIENCE_S, limits=limits) as client:
+        endpoint_numbers = await endpoints(client)
+        for wish in dict.fromkeys(WISHES):
+            await grant(wish, client, endpoint_numbers, random.Random(seed))
 
         async def one():
             while (number := next(numbers)) < count:

@@ -65,7 +65,7 @@ async def soak(address, process, arguments):
             chance = random.Random(arguments.seed * 1000 + number)
             while time.monotonic() < ends:
                 wish = chance.choice(WISHES)
-                outcomes[f"{wish}: {await _grant(wish, client, numbers, chance)}"] += 1
+                outcomes[f"{wish}: {await grant(wish, client, numbers, chance)}"] += 1
 
         async def watch():
             while time.monotonic() < ends:
@@ -76,8 +76,17 @@ async def soak(address, process, arguments):
     return outcomes, counts
 
 
-async def _grant(wish, client, numbers, chance):
-    """Do what a visitor wishes; return "served", "refused" (the server is full) or "failed: …"."""
+async def grant(wish, client, numbers, chance):
+    """Do what a visitor wishes.
+
+    Args:
+        wish: of WISHES.
+        client, numbers: see ``visitors.endpoints``.
+        chance: random.Random.
+
+    Returns:
+        "served", "refused" (the server is full) or "failed: …".
+    """
     prompt, seed = chance.choice(("Once upon a time", "床前明月", "In the garden " * 20)), chance.randrange(1000)
     if wish == "page":
         answer = await client.get("")
