@@ -183,21 +183,41 @@ def test_pictures_of_one_request(client, low):
     assert run_apart(work(2)).done and looks(client)
 
 
-def test_so_many_in_turn_and_the_others_wait(low):
+def running_together(address, endpoint, asked):
+    """Return the Visits of four at once, and how many requests ran at each look."""
+
     async def work():
-        async with httpx.AsyncClient(base_url=low, timeout=120) as many:
-            number = (await endpoints(many))["generate_image"]
-            asked = ["a cat face", None, 3, 1000, None, 0, None, None, None]
+        async with httpx.AsyncClient(base_url=address, timeout=120) as many:
+            number = (await endpoints(many))[endpoint]
             tasks = [asyncio.create_task(visit(many, number, asked)) for _ in range(4)]
             running = []
             while not all(task.done() for task in tasks):
                 figures = (await many.get("metrics", headers={"x-forwarded-for": next(ADDRESSES)})).text
-                running.append(float(figures.partition("\nbigmodel_running ")[2].split()[0]))
+                running.append(figure(figures, "running"))
                 await asyncio.sleep(0.02)
             return [task.result() for task in tasks], running
 
-    visits, running = run_apart(work())
+    return run_apart(work())
+
+
+def figure(metrics, name):
+    return float(metrics.partition(f"\nbigmodel_{name} ")[2].split()[0])
+
+
+def test_so_many_in_turn_and_the_others_wait(low):
+    asked = ["a cat face", None, 3, 1000, None, 0, None, None, None]
+    visits, running = running_together(low, "generate_image", asked)
     assert all(one.done for one in visits) and max(running) == 2
+
+
+def test_so_many_look_at_pictures_and_so_many_visits_are_kept(serve):
+    address, _ = serve(BIGMODEL_PICTURES_AT_ONCE="1", BIGMODEL_SESSIONS="3", BIGMODEL_METRICS="1")
+    with httpx.Client(base_url=address, timeout=60) as client:
+        large = uploaded(client, "a.png", picture((5000, 4000)))  # takes long enough to be seen
+        visits, running = running_together(address, "detect_objects", [large, None, None])
+        assert all(one.done for one in visits) and max(running) == 1
+        assert all(looks(client) for _ in range(5))
+        assert figure(client.get("metrics").text, 'kept{what="sessions"}') == 3
 
 
 def test_reads_per_minute(client):
