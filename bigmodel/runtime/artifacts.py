@@ -125,7 +125,8 @@ def fetch(hub_id):
             if source.is_file():
                 _real_file(source.resolve(), folder / source.relative_to(snapshot))
     except Exception as error:  # network, authentication, unknown repository, full disk: all are the user's to mend
-        raise ModelFolderError(f"{hub_id} cannot be fetched: {str(error).splitlines()[0]}") from error
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelFolderError(f"{hub_id} cannot be fetched: {said}") from error
     return folder
 
 

@@ -5,6 +5,7 @@ fraction of its size, and every other format is made smaller at once, so that me
 """
 
 import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def open_picture(source, field="image", limits=USUAL):
             return _finish(picture, picture.format, field, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(field, f"has more than {limits.pixels / 1e6:g} million pixels") from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error) as error:
         kinds = ", ".join(SHARES)
         raise InputError(field, f"cannot be read as a picture; give a whole {kinds} file") from error
 

@@ -22,6 +22,7 @@ from bigmodel.text_generation.request import TASK, Request
 FIELDS = {name: name for name in ("model", "temperature", "top_p", "top_k", "seed")} | {"max_tokens": "max_new_tokens"}
 # field -> the values beside null that ask for nothing
 IDLE = {"n": (1,), "best_of": (1,), "echo": (False,), "logprobs": (), "suffix": ("",), "logit_bias": ({},)}
+STOPS, STOP_CHARACTERS = 4, 100
 
 
 class BusyError(BigModelError):
@@ -73,7 +74,7 @@ def _read(body):
     """Return the JSON object of a body."""
     try:
         asked = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or too deep
         asked = None
     if not isinstance(asked, dict):
         raise InputError("body", "must be a JSON object")
@@ -87,6 +88,11 @@ def _check(models, asked):
             raise InputError(name, f"{str(asked[name])[:40]!r} is not offered here; leave it out")
     if not isinstance(asked.get("stream_options") or {}, dict):
         raise InputError("stream_options", "must be an object")
+    stops = asked.get("stop") or []
+    stops = [stops] if isinstance(stops, str) else stops
+    few = isinstance(stops, list) and len(stops) <= STOPS
+    if not few or not all(isinstance(text, str) and len(text) <= STOP_CHARACTERS for text in stops):
+        raise InputError("stop", f"give a text, or up to {STOPS} texts of up to {STOP_CHARACTERS} characters")
     prompt = asked.get("prompt", "")
     prompt = prompt[0] if isinstance(prompt, list) and len(prompt) == 1 else prompt
     values = {ours: asked[theirs] for theirs, ours in FIELDS.items() if asked.get(theirs) is not None}

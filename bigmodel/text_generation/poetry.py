@@ -142,7 +142,7 @@ class Acrostic:
                 count, characters = count + 1, 0
             else:
                 characters += 1
-        if characters == self.width:
+        if characters >= self.width:  # longer where the first words are
             last = count + 1 >= len(self.first)
             return self.stops[1 if last else count % 2]
         if characters:

@@ -28,7 +28,7 @@ CHECKS = {
     "top_p": lambda value: check_number("top_p", value, 0.01, 1),
     "seed": lambda value: check_number("seed", value, 0, MAX_SEED, whole=True, optional=False),
     "kind": lambda value: check_choice("kind", value, KINDS),
-    "form": lambda value: check_choice("form", value, FORMS),
+    "form": lambda value: check_choice("form", value, tuple(FORMS)),
     "author": lambda value: check_text("author", value, limit=20).strip(),
     "title": lambda value: check_text("title", value, limit=60).strip(),
     "acrostic": lambda value: check_text("acrostic", value, limit=MAX_ACROSTIC).strip(),

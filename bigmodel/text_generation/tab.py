@@ -109,10 +109,10 @@ def _options():
         ),
     }
     with gr.Accordion(t("sampling"), open=False, elem_id="sampling"):
-        form["max_new_tokens"] = _slider("max_new_tokens", 1, min(512, LIMITS.new_tokens), 1)
+        form["max_new_tokens"] = _slider("max_new_tokens", 1, LIMITS.new_tokens, 1)
         form["temperature"] = _slider("temperature", 0, 2, 0.05)
-        form["top_k"] = _slider("top_k", 0, 200, 1)
-        form["top_p"] = _slider("top_p", 0.05, 1, 0.01)
+        form["top_k"] = _slider("top_k", 0, 1000, 1)
+        form["top_p"] = _slider("top_p", 0.01, 1, 0.01)
         # a gr.Number shows an empty value as 0
         form["seed"] = gr.Textbox(label=t("seed"), placeholder=t("seed_hint"), max_lines=1, elem_id="seed")
     return form

@@ -14,7 +14,7 @@ NUM_IMAGES = min(4, LIMITS.drawings)
 STRENGTH = 0.5
 # field -> check of its value alone; the order is the endpoint's
 CHECKS = {
-    "prompt": lambda value: _check_prompt(value),
+    "prompt": lambda value: check_text("prompt", value, limit=LIMITS.caption_characters, special_tokens=True).strip(),
     "model": lambda value: check_text("model", value, limit=100) or None,
     "num_images": lambda value: check_number("num_images", value, 1, LIMITS.drawings, whole=True),
     "steps": lambda value: check_number("steps", value, 1, LIMITS.drawing_steps, whole=True),
@@ -143,10 +143,3 @@ def with_style(prompt, style, styles):
     said, comma = (f"{style}风格", "，") if chinese else (f"{style} style", ", ")
     prompt = prompt.strip().rstrip(",，")
     return f"{prompt}{comma}{said}" if prompt else said
-
-
-def _check_prompt(value):
-    prompt = check_text("prompt", value, limit=LIMITS.caption_characters, special_tokens=True).strip()
-    if any("\ud800" <= character <= "\udfff" for character in prompt):
-        raise InputError("prompt", "holds half a character (a surrogate)")
-    return prompt

@@ -24,6 +24,8 @@ _TIME = re.compile(r"\s*\d+:\d\d:\d\d[,.]\d{1,3}\s*-->\s*\d+:\d\d:\d\d[,.]\d{1,3
 _NAME = re.compile(r"[^\W\d][\w .:()/-]{0,39}")
 _NUMBER = re.compile(r"[-+]?[\d.,:/%\s-]*\d[\d.,:/%\s-]*")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+_LINES_A_TEXT = 10  # at most, all told: a cue has four, a cell may have some
+_COLUMNS = 1000
 _WIDE = ("W", "F")  # East Asian widths of characters that stand without spaces
 
 
@@ -84,10 +86,17 @@ def read(path, column=None):
     text, _ = decode(data)
     if not text.strip():
         raise InputError("file", "is empty")
+    lines = text.count("\n") + text.count("\r") - text.count("\r\n")
+    if lines > (limit := LIMITS.file_texts * _LINES_A_TEXT):
+        raise InputError("file", f"{lines:,} lines; the limit is {limit:,}")
     content = _read_table(text, column, kind) if kind in _TABLES else FORMATS[kind](text)
-    if len(content.units) > LIMITS.file_texts:
-        raise InputError("file", f"{len(content.units):,} texts; the limit is {LIMITS.file_texts:,}")
+    _check_texts(len(content.units))
     return content
+
+
+def _check_texts(count):
+    if count > LIMITS.file_texts:
+        raise InputError("file", f"{count:,} texts; the limit is {LIMITS.file_texts:,}")
 
 
 def decode(data):
@@ -197,6 +206,9 @@ def _read_table(text, column, kind):
         rows, quoted = _parse(text, delimiter, quoting=csv.QUOTE_NONE), False  # many tsv files have bare quotes
     full = [cells for _, cells in rows if cells]
     width = max(map(len, full))
+    _check_texts(len(full) - 1)  # what follows grows with rows times columns
+    if width > _COLUMNS:
+        raise InputError("file", f"{width:,} columns; the limit is {_COLUMNS:,}")
     header = full[0] if _has_header(full, column) else None
     chosen = _choose(full[1:] if header else full, width, header, column)
     write = (lambda cell: _quote(cell, delimiter)) if quoted else _one_line

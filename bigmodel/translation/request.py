@@ -87,7 +87,8 @@ def directions(models, *, wait=False):
     found = {}
     for entry in models.of_task(TASK, wait=wait):
         for direction in entry.card.get("directions", ()):
-            found.setdefault(tuple(direction.split("-")), entry.name)
+            if len(pair := tuple(direction.split("-"))) == 2:  # a model of others is refused once it is opened
+                found.setdefault(pair, entry.name)
     return found
 
 

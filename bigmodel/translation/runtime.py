@@ -74,6 +74,8 @@ class Translator:
         self.tokenizer.raw.encode_special_tokens = True  # a visitor's "<|en-de|>" is text
         directions = folder.card.get("directions", [])
         self.directions = tuple(tuple(d.split("-")) for d in directions)
+        if any(len(direction) != 2 for direction in self.directions):
+            raise ModelFolderError(f"{folder.path / 'config.json'}: directions are of two codes each, such as en-de")
         vocabulary = self.tokenizer.vocabulary
         try:
             self._direction_ids = {d: vocabulary[f"<|{'-'.join(d)}|>"] for d in self.directions}

@@ -142,6 +142,7 @@ def launch(demo, **options):
     config.http_protocol_class = impatient(
         config.http_protocol_class, LIMITS.request_seconds, LIMITS.connections_per_visitor
     )
+    config.ws_protocol_class = None  # the page has none, and one that is opened would count as held for ever
     for router in demo.routers:
         # before Gradio's own paths, one of which takes what it does not know for a page
         demo.app.router.routes[:0] = router.routes

@@ -16,8 +16,9 @@ from urllib.parse import quote
 
 import httpx
 
+from bigmodel.limits import LIMITS
 from bigmodel.ui.soak import WISHES, grant
-from bigmodel.ui.visitors import endpoints, memory_of, served, uncounted
+from bigmodel.ui.visitors import endpoints, memory_of, served, uncounted, visit
 
 # fmt: off
 ADDRESSES = (
@@ -83,6 +84,8 @@ async def fuzz(address, process, count, seed, at_once=16):
         endpoint_numbers = await endpoints(client)
         for wish in dict.fromkeys(WISHES):
             await grant(wish, client, endpoint_numbers, random.Random(seed))
+        many = ["a red apple", None, LIMITS.drawings, 1, *[None] * 5]  # what takes most memory
+        await visit(client, endpoint_numbers["generate_image"], many)
 
         async def one():
             while (number := next(numbers)) < count:

@@ -32,7 +32,9 @@ UPLOAD = "/gradio_api/upload"
 # of Gradio's, and not used: they go around the queue, fetch addresses, write files, or show what others do
 CLOSED = re.compile(
     r"/(gradio_api/(run/|api/|proxy=|deep_link|process_recording|component_server|vibe|undo-vibe|run-history|runs)"
-    r"|monitoring|pwa_icon/)"  # the last one makes pictures of any size, of an icon that has none
+    r"|gradio_api/file[=/]+https?:"
+    r"|monitoring|pwa_icon/)",  # the last one makes pictures of any size, of an icon that has none
+    re.IGNORECASE,
 )
 RETRY_S = 5
 # what says how much memory there is, and in which unit: the machine, control groups of version 2, and of version 1
@@ -290,7 +292,10 @@ def _is_foreign(headers):
     if "origin" not in headers:
         return False
     own = {headers.get("host", ""), headers.get("x-forwarded-host", "")} - {""}
-    return urlsplit(headers["origin"]).netloc not in own
+    try:
+        return urlsplit(headers["origin"]).netloc not in own
+    except ValueError:  # no address at all
+        return True
 
 
 def trust_proxy(environment=os.environ):

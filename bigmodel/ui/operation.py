@@ -98,7 +98,7 @@ class Operation:
             await asyncio.sleep(1)
             try:
                 await self.keeper.tend()
-                await asyncio.to_thread(self.store.tend, lasting)
+                await asyncio.to_thread(self.store.tend, lasting, self.demo.temp_file_sets)
             except Exception as error:  # the next second may be better
                 logs.log("untended", level=logging.ERROR, error=type(error).__name__, where=logs.where(error))
 

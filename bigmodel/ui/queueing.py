@@ -44,7 +44,7 @@ class Keeper:
         Raises:
             HTTPException: the visitor has too many of this kind under way.
         """
-        queue = self.queue
+        queue, body.event_id = self.queue, None  # the queue gives it one; another's would be kept for ever
         if (size := len(queue) + len(self._arriving)) >= queue.max_size:
             return False, f"Queue is full. Max size is {queue.max_size} and size is {size}.", "queue_full"
         function = self.blocks.fns.get(body.fn_index)

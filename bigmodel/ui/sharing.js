@@ -113,6 +113,7 @@
   const remember = (tab, names, [entries, ...values], typed) => {
     if (values[0] && !values[0].link) return [entries, entries]; // nothing was made
     const inputs = inputsOf(names, values);
+    if (names.includes("text") && !(inputs.text || "").trim()) return [entries, entries];
     const texts = (entry) => JSON.stringify(entry.inputs);
     const [last, ...earlier] = entries || [];
     const goesOn = (value, before) =>

@@ -12,10 +12,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from gradio import route_utils
+from gradio import mcp, processing_utils, route_utils
 from gradio.utils import get_upload_folder
 
-from bigmodel.errors import ServerError
+from bigmodel.errors import InputError, ServerError
 from bigmodel.limits import LIMITS
 
 try:
@@ -50,8 +50,9 @@ def claim():
     except OSError as error:  # a read-only or full disk
         told = f"{root}: no file can be written there ({error.strerror}); name another folder in GRADIO_TEMP_DIR"
         raise ServerError(told) from error
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["GRADIO_TEMP_DIR"] = mcp.DEFAULT_TEMP_DIR = str(folder)
     route_utils.NamedTemporaryFile = _begin  # by which Gradio makes a file of each upload
+    processing_utils.async_ssrf_protected_download = _fetch  # of any size, before any of our limits
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
@@ -71,6 +72,10 @@ def _begin(*arguments, **options):
     file = NamedTemporaryFile(*arguments, **options)  # noqa: SIM115, Gradio closes it
     _unfinished.get([]).append(file)
     return file
+
+
+async def _fetch(url, cache_dir):
+    raise InputError("file", "a file at another address is not fetched; upload it")
 
 
 @contextmanager
@@ -118,11 +123,12 @@ class Store:
         self.bytes += length
         self._changed |= length > 0
 
-    def tend(self, lasting=()):
+    def tend(self, lasting=(), noted=()):
         """Delete what is left over, and count the rest, where something has come or a minute has passed.
 
         Args:
             lasting: paths of files that belong to the page.
+            noted: sets of paths in which Gradio notes its files; it does not forget those that are gone.
         """
         if not self._changed and time.monotonic() - self._last < SWEEP_S:
             return
@@ -141,3 +147,5 @@ class Store:
                 if not names and not folders and os.stat(parent).st_mtime < now - SWEEP_S:
                     os.rmdir(parent)
         self.bytes, self.files = total, files
+        for paths in noted:
+            paths.difference_update([path for path in list(paths) if not os.path.exists(path)])

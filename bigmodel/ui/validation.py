@@ -9,8 +9,8 @@ def check_text(name, value, *, limit, required=False, special_tokens=False):
     """Return a text field's value, "" for None.
 
     Raises:
-        InputError: not a text, empty though required, longer than ``limit`` characters, or with a special token where
-            ``special_tokens`` does not allow them.
+        InputError: not a text, empty though required, longer than ``limit`` characters, with half a character, or with
+            a special token where ``special_tokens`` does not allow them.
     """
     value = "" if value is None else value
     if not isinstance(value, str):
@@ -19,6 +19,8 @@ def check_text(name, value, *, limit, required=False, special_tokens=False):
         raise InputError(name, f"is empty; give 1 to {limit} characters")
     if len(value) > limit:
         raise InputError(name, f"{len(value)} characters; the limit is {limit}")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(name, "holds half a character (a surrogate)")
     if "<|" in value and not special_tokens:
         raise InputError(name, "special tokens (<|…|>) are not allowed")
     return value
@@ -34,7 +36,8 @@ def check_number(name, value, low, high, *, whole=False, optional=True):
         return None
     number = "a whole number" if whole else "a number"
     wanted = f"give {number} from {low} to {high}"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if not known or (isinstance(value, float) and not math.isfinite(value)):
         raise InputError(name, f"{str(value)[:40]!r} is not {number}; {wanted}")
     if whole and value != int(value):
         raise InputError(name, f"{value} is not {number}; {wanted}")

@@ -122,6 +122,7 @@ BAD = {
     "bomb": (bomb(), "25 million"),
     "truncated": (encoded(Image.fromarray(gradient(300, 300)), "JPEG")[:4000], "cannot be read as a picture"),
     "html": (b"<!doctype html><html><body>hello</body></html>", "cannot be read as a picture"),
+    "half an EXIF": (encoded(Image.new("RGB", (9, 9)), "PNG", exif=b"Exif\0\0II*\0"), "cannot be read as a picture"),
     "svg": (SVG, "cannot be read as a picture"),
     "empty": (b"", "cannot be read as a picture"),
     "nothing": (None, "is missing"),

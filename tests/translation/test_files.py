@@ -210,6 +210,19 @@ def test_too_many_texts_are_refused(write):
     assert refusal(write("b.txt", "a\n" * 5_001)) == ("file", "file: 5,001 texts; the limit is 5,000")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "a,b\n" + "c,d\n" * 5_001, "file: 5,001 texts; the limit is 5,000"),
+        ("a.csv", "," * 1_000 + "\n" + "ab\n" * 4_000, "file: 1,001 columns; the limit is 1,000"),
+        ("a.csv", "a,b\n" + "\r\n" * 50_001, "file: 50,002 lines; the limit is 50,000"),
+        ("a.srt", "\r" * 50_001 + "a", "file: 50,001 lines; the limit is 50,000"),
+    ],
+)
+def test_rows_columns_and_lines_are_counted_before_they_cost(write, name, text, message):
+    assert refusal(write(name, text)) == ("file", message)
+
+
 def test_a_long_cell_is_no_traceback(write):
     assert refusal(write("a.csv", "id,text\n1," + "a" * 200_000 + "\n"))[0] == "file"
 

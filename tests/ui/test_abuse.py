@@ -41,6 +41,8 @@ def test_around_the_queue(client, route, name):
         "gradio_api/file//etc/passwd",
         "gradio_api/file=http://169.254.169.254/latest/meta-data",
         "gradio_api/file=http://127.0.0.1:1/",
+        "gradio_api/file=HTTPS://example.org/",
+        "gradio_api/file/https://example.org/",
         "gradio_api/proxy=http://127.0.0.1:1/",
         "gradio_api/proxy=https://example.org/",
         "static/..%2f..%2f..%2f..%2fetc/passwd",
@@ -88,6 +90,7 @@ def test_the_name_of_an_upload_leads_nowhere(client, name):
         {"path": "../../etc/hostname.txt", "meta": {"_type": "gradio.FileData"}},
         {"url": "http://169.254.169.254/a.txt", "path": "", "meta": {"_type": "gradio.FileData"}},
         {"path": "http://127.0.0.1:1/a.txt", "meta": {"_type": "gradio.FileData"}},
+        {"path": "https://example.org/a.txt", "meta": {"_type": "gradio.FileData"}},
         "/etc/passwd",
         7,
     ],
@@ -100,7 +103,7 @@ def test_files_named_by_a_visitor_are_not_read(client, file):
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://example.org", "null", "http://127.0.0.1.example.org", "http://localhost:1"]
+    "origin", ["https://example.org", "null", "http://127.0.0.1.example.org", "http://localhost:1", "http://["]
 )
 def test_a_foreign_origin(client, origin):
     body = {"prompt": "Once", "max_new_tokens": 1}

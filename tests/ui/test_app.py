@@ -51,7 +51,8 @@ def test_models_named_by_the_environment(models_root, monkeypatch):
 
 
 def test_every_fault_names_its_file(tmp_path):
-    for name, text in {"no-json": "{", "no-task": "{}", "fails": '{"bigmodel": {"task": "t"}}'}.items():
+    files = {"no-json": "{", "no-task": "{}", "fails": '{"bigmodel": {"task": "t"}}', "list": "[]"}
+    for name, text in {**files, "odd": '{"bigmodel": {"task": "t", "name": ["a"]}}'}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(text)
 
@@ -64,6 +65,8 @@ def test_every_fault_names_its_file(tmp_path):
     assert faults["no-json"].startswith("no-json/config.json is not JSON")
     assert faults["no-task"] == "no-task/config.json: bigmodel.task is None"
     assert faults["fails"] == "fails: RuntimeError: fails/onnx/model.onnx is spoilt"
+    assert faults["list"] == "list/config.json: bigmodel is no description of a model"
+    assert faults["odd"] == "odd/config.json: bigmodel is no description of a model"
     with pytest.raises(InputError, match="model: fails is not served"):
         models.get("fails", "t")
 

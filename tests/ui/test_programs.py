@@ -63,6 +63,10 @@ def test_openai_streams_the_same(client):
         ({"n": 2}, "n", "'2' is not offered here; leave it out"),
         ({"prompt": ["a", "b"]}, "prompt", "must be a text, not list"),
         ({"stop": [""]}, "stop", "none of them empty"),
+        ({"stop": 5}, "stop", "give a text, or up to 4 texts of up to 100 characters"),
+        ({"stop": "a" * 101}, "stop", "give a text, or up to 4 texts of up to 100 characters"),
+        ({"stop": ["a"] * 5}, "stop", "give a text, or up to 4 texts of up to 100 characters"),
+        ({"max_tokens": 10**400}, "max_tokens", "out of range"),
     ],
 )
 def test_openai_errors_name_the_field(client, wrong, param, message):
@@ -72,7 +76,7 @@ def test_openai_errors_name_the_field(client, wrong, param, message):
 
 
 def test_what_is_no_request(page):
-    for body in (b"{", b"[]", b"x" * 70_000):
+    for body in (b"{", b"[]", b"x" * 70_000, b"[" * 100_000):
         answer = httpx.post(f"{page.local_url}v1/completions", content=body)
         assert answer.status_code == 400 and answer.json()["error"]["message"].startswith("body: ")
 

@@ -1,6 +1,7 @@
 """A visitor's share, the end of what nobody listens to, and work beside the queue that is counted as in it."""
 
 import asyncio
+import json
 import time
 from contextlib import contextmanager
 
@@ -122,6 +123,9 @@ def test_nonsense_is_the_visitors_fault(page):
     unknown = httpx.post(f"{page.local_url}gradio_api/call/v2/generate_text", json={"unknown": 1})
     assert unknown.status_code == 400
     assert httpx.get(f"{page.local_url}assets/{'a' * 5000}").status_code == 400
+    for body in ({"prompt": "a", "seed": 10**400}, {"prompt": "a", "form": [1]}, {"prompt": "a\ud800"}):
+        refused = httpx.post(f"{page.local_url}gradio_api/call/v2/generate_text", content=json.dumps(body))
+        assert refused.status_code == 422 and list(body)[-1] in refused.text
     told = httpx.get(f"{page.local_url}gradio_api/queue/data?session_hash=nobody")
     assert told.status_code == 200 and "session_not_found" in told.text  # and the answer has an end
 

@@ -174,6 +174,9 @@ def test_the_history_of_translations(open_page):
     text.fill("Two dogs play. A cat sleeps.")  # what was translated on purpose is not
     expect_history(tab, "Two dogs play. A cat sleeps.", "Two dogs play.")
     before = tab.locator("#translation textarea").input_value()
+    text.fill("")
+    expect(tab.locator("#translation textarea")).to_have_value("")
+    expect_history(tab, "Two dogs play. A cat sleeps.", "Two dogs play.")
     tab.locator(".history li a:visible").first.click()
     tab.wait_for_url("**run=1**")
     expect(tab.locator("#translation textarea")).to_have_value(before)

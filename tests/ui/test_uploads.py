@@ -85,9 +85,9 @@ def test_what_gradio_forgets_is_deleted(tmp_path, monkeypatch):
     lasting = str(tmp_path / "a/file")
     for _ in range(2):  # a folder goes after its file
         store.add(1)
-        store.tend({lasting})
+        store.tend({lasting}, [noted := {lasting, str(tmp_path / "b/file")}])
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["a"] and Path(lasting).exists()
-    assert store.files == 1 and (tmp_path / uploads.LOCK).exists()
+    assert store.files == 1 and noted == {lasting} and (tmp_path / uploads.LOCK).exists()
 
 
 def test_a_folder_that_another_server_has_swept_meanwhile(tmp_path, monkeypatch):
