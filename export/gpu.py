@@ -310,7 +310,10 @@ def collect(data, folder, outs, suffix):
     for out in outs:
         for path in out.iterdir():
             shutil.copyfile(path, received / path.name)
-        index |= read_json(out / "index.json")
+        for preset, about in read_json(out / "index.json").items():
+            # a later call, on another machine, may know less
+            if about["state"] == "finished" or index.get(preset, {}).get("state") != "finished":
+                index[preset] = about
     for preset, about in index.items():
         missing = [row["file"] for row in about["pieces"] if not (received / row["file"]).exists()]
         if about["state"] != "finished" or missing:

@@ -18,7 +18,7 @@ from onnx import TensorProto
 
 from bigmodel.nn.relative import relative_buckets
 from bigmodel.text_to_image.config import DiffusionConfig
-from bigmodel.text_to_image.model import DiffusionTransformer, TimeEmbedding, load_weights
+from bigmodel.text_to_image.model import DiffusionTransformer, frequencies, load_weights
 from export.graph import Graph, save
 from export.parity import Difference
 from export.quantize import RowQuantizedWeights
@@ -212,8 +212,8 @@ def _modulations(stack):
     """Return what time and caption say to the layers: shifts, scales and gates, each (batch, 1, hidden_size)."""
     graph, layers = stack.graph, stack.shape.num_hidden_layers
     last = graph.constant("last_axis", np.array([-1]))
-    frequencies = TimeEmbedding(1).frequencies.numpy()
-    angles = graph.op("Mul", graph.op("Unsqueeze", "timestep", last), graph.constant("frequencies", frequencies))
+    angles = graph.constant("frequencies", frequencies().numpy())
+    angles = graph.op("Mul", graph.op("Unsqueeze", "timestep", last), angles)
     waves = stack.to_weights(graph.op("Concat", graph.op("Cos", angles), graph.op("Sin", angles), axis=-1))
     time = stack.silu(stack.linear_with_bias(waves, "time_embed.linear_1", in_floats=True))
     time = stack.linear_with_bias(time, "time_embed.linear_2")

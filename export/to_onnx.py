@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 
 from bigmodel.config import read_json, write_json
 from bigmodel.errors import ConfigError, ExportError, ModelFolderError
+from bigmodel.evaluation.results import read_metrics, write_metrics
 from bigmodel.registry import TASKS
 from bigmodel.runtime.artifacts import write_manifest
 from export.quantize import DEFAULT_RECIPE, RECIPES
@@ -88,6 +89,7 @@ def export(source, out, recipe=DEFAULT_RECIPE):
     if task not in TASKS:
         raise ConfigError(f"{source}: no specification exports {task!r}; there are {', '.join(TASKS)}")
     out.mkdir(parents=True, exist_ok=True)
+    chosen = {name: value for name, value in read_metrics(out).items() if name == "license"}  # a training says none
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
         scratch = Path(scratch)
         tensors = half_precision(source)
@@ -103,6 +105,8 @@ def export(source, out, recipe=DEFAULT_RECIPE):
             target = out / path.relative_to(scratch)
             target.parent.mkdir(exist_ok=True)
             path.replace(target)
+    if chosen:
+        write_metrics(out, chosen | read_metrics(out))
     write_manifest(out)
     return report
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bigmodel.config import write_json
+from bigmodel.errors import ConfigError
 from bigmodel.evaluation.results import keep
 
 OURS = "bigmodel"
@@ -26,7 +27,12 @@ def in_turn(contenders, rounds, least_seconds=0.5):
 
     Returns:
         name -> median seconds of the work done once.
+
+    Raises:
+        ConfigError: no rounds.
     """
+    if rounds < 1:
+        raise ConfigError(f"rounds {rounds}: give 1 or more")
     for work in contenders.values():
         work()  # what is compiled or allocated once is not counted
     seconds = {name: [] for name in contenders}

@@ -40,9 +40,8 @@ def run(arguments):
     classifier, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
     path, folder = find_test(arguments.data, classifier.folder.name)
     mode = "L" if len(classifier.preparation.mean) == 1 else "RGB"
-    images, labels, _ = read_labelled(path, "test", mode=mode, size=classifier.preparation.size)
-    if labels.max() >= len(classifier.labels):
-        raise DataError(f"{path}: labels go to {labels.max()}, the model knows {len(classifier.labels)}")
+    images, labels, names = read_labelled(path, "test", mode=mode, size=classifier.preparation.size)
+    labels = own_labels(labels, names, classifier.labels, path)
     images, labels = images[: arguments.limit].transpose(0, 3, 1, 2), labels[: arguments.limit]
     about = {"engine": engine, "command": command_of(arguments, engine)}
     entries = score(classifier, images, labels, dataset=f"{path.stem}.test", **about)
@@ -54,6 +53,27 @@ def run(arguments):
     merge(arguments.model, entries)
     print(f"kept in {arguments.model / 'metrics.json'}")
     return 0
+
+
+def own_labels(labels, names, known, path):
+    """Return labels (count,) as a model numbers them: by their names where it knows these, else as they are.
+
+    Args:
+        labels: (count,) int64.
+        names: of the labels in the file or folder ``path``; None where it has none.
+        known: the model's.
+
+    Raises:
+        DataError: it knows some of the names, or fewer labels.
+    """
+    strange = set(names or ()) - set(known)
+    if names and not strange:
+        return np.array([known.index(name) for name in names])[labels]
+    if strange and strange != set(names):
+        raise DataError(f"{path}: the model does not know {', '.join(sorted(strange))}")
+    if labels.max() >= len(known):
+        raise DataError(f"{path}: labels go to {labels.max()}, the model knows {len(known)}")
+    return labels
 
 
 def find_test(data, name):

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bigmodel.config import VisionConfig
-from bigmodel.nn.checkpoint import read_weights, write_weights
+from bigmodel.nn.checkpoint import load_fitting, read_weights, write_weights
 from bigmodel.nn.vision import Stem, VisionTransformer, initialise
 from bigmodel.training.pictures import normalise
 
@@ -66,7 +66,7 @@ def make_model(config, num_labels):
     torch.manual_seed(config.settings.seed)
     model = ImageClassificationModel(config.transformer, num_labels)
     if config.init_from:
-        load_weights(model, read_weights(config.init_from)[1]).train()
+        load_fitting(model, read_weights(config.init_from)[1])
     return model
 
 

@@ -74,11 +74,10 @@ def from_pretrained(folder, *, dtype=torch.float32):
     """Read the folder that save_pretrained wrote and return a CausalLM or an EncoderDecoder in evaluation mode.
 
     Raises:
-        ConfigError: config.json is missing or lacks a key.
+        ConfigError: a file is missing, or config.json lacks a key.
         RuntimeError: the weights do not fit the configuration.
     """
-    folder = Path(folder)
-    values, state = read_json(folder / "config.json"), load_file(folder / "model.safetensors")
+    values, state = read_weights(folder)
     if values.get("model_type") == "t5":
         model = EncoderDecoder(*TransformerConfig.from_t5(values))
     else:
@@ -94,6 +93,13 @@ def load_weights(model, state):
         state = {**state, "lm_head.weight": state["model.embed_tokens.weight"]}
     model.load_state_dict(state)
     return model.eval()
+
+
+def load_fitting(model, state):
+    """Load the weights whose names and shapes a model has; the others, such as a head for other labels, stay fresh."""
+    own = model.state_dict()
+    fitting = {name: weight for name, weight in state.items() if name in own and own[name].shape == weight.shape}
+    model.load_state_dict(fitting, strict=False)
 
 
 def t5_state(model):

@@ -64,7 +64,7 @@ def read_boxes(path, split, labels=None):
 
 
 def _read_rows(path, split):
-    for row in read_parquet(path, split):
+    for row in read_parquet(path, split, ["boxes", "labels"]):
         yield decode(row["image"]), row["boxes"], row["labels"]
 
 

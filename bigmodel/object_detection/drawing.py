@@ -20,7 +20,7 @@ def colour(label, labels):
 
 
 def draw(found, labels):
-    """Return the picture (height, width, 3) uint8 with its boxes drawn in.
+    """Return the picture (height, width, 3) uint8, made smaller where it is large, with its boxes drawn in.
 
     Args:
         found: runtime.Detections.
@@ -28,7 +28,8 @@ def draw(found, labels):
     """
     picture = Image.fromarray(found.pixels)
     pen, width = ImageDraw.Draw(picture), max(1, round(max(picture.size) / 300))
-    for box, label in zip(found.boxes.tolist(), found.labels, strict=True):
+    boxes = found.boxes * (picture.width / found.size[0])
+    for box, label in zip(boxes.tolist(), found.labels, strict=True):
         x0, y0, x1, y1 = box
         pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour(label, labels), width=width)
     return np.asarray(picture)

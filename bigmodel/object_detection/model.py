@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bigmodel.config import VisionConfig
-from bigmodel.nn.checkpoint import read_weights, write_weights
+from bigmodel.nn.checkpoint import load_fitting, read_weights, write_weights
 from bigmodel.nn.vision import Stem, VisionTransformer, initialise
 from bigmodel.object_detection.matching import set_loss
 
@@ -92,10 +92,7 @@ def make_model(config, num_labels):
     torch.manual_seed(config.settings.seed)
     model = ObjectDetectionModel(config.transformer, num_labels, config.repeats)
     if config.init_from:
-        state = read_weights(config.init_from)[1]
-        own = model.state_dict()
-        fitting = {name: weight for name, weight in state.items() if name in own and own[name].shape == weight.shape}
-        model.load_state_dict(fitting, strict=False)  # the second heads begin anew, as do those of other labels
+        load_fitting(model, read_weights(config.init_from)[1])  # the second heads begin anew, too
     return model
 
 

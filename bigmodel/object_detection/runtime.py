@@ -23,7 +23,7 @@ class Detections:
         labels: list of names, of the same length.
         scores: (n,) float32 in 0..1; best first.
         size: (width, height) of the picture, in pixels.
-        pixels: (height, width, 3) uint8, the picture as it was opened; None where it is not kept.
+        pixels: (height, width, 3) uint8, the picture, made smaller where it is large; None where it is not kept.
         notes: see runtime.pictures.Picture.
     """
 
@@ -121,8 +121,9 @@ class ObjectDetector:
         scores, boxes = self.model(self.preparation.normalise(np.stack(seen)))
         for picture, placement, *outputs in zip(pictures, placements, scores, boxes, strict=True):
             found, labels, kept = decode(*outputs, self.preparation.size, threshold)
-            height, width = picture.pixels.shape[:2]
-            there = placement.back(found).clip(0, [width, height, width, height]).astype(np.float32)
+            (height, width), whole = picture.pixels.shape[:2], np.tile(picture.size, 2)
+            there = placement.back(found) * whole / (width, height, width, height)
+            there = there.clip(0, whole).astype(np.float32)
             inside = (there[:, 2:] > there[:, :2]).all(1)  # the rest lies on the ground around it
             names = [self.labels[label] for label in labels[inside]]
-            yield Detections(there[inside], names, kept[inside], (width, height), picture.pixels, picture.notes)
+            yield Detections(there[inside], names, kept[inside], picture.size, picture.pixels, picture.notes)

@@ -46,11 +46,13 @@ class Picture:
 
     Attributes:
         pixels: (height, width, 3) uint8, RGB, upright.
+        size: (width, height) of the whole picture, upright, before it was made smaller.
         notes: keys of what was done to it: "first_frame" of an animation, "on_white" for what was transparent,
             "turned" as its EXIF data say, "made_smaller".
     """
 
     pixels: np.ndarray
+    size: tuple
     notes: tuple = ()
 
 
@@ -134,7 +136,8 @@ def _finish(picture, kind, field, limits):
         notes.append("turned")
         picture.getexif()[0x0112] = upright
         picture = ImageOps.exif_transpose(picture)
-    return Picture(np.asarray(picture), tuple(notes))
+    size = (height, width) if 5 <= upright <= 8 else (width, height)  # these lie on their sides
+    return Picture(np.asarray(picture), size, tuple(notes))
 
 
 @dataclass(frozen=True)

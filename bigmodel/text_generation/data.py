@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from bigmodel.errors import DataError
 from bigmodel.text_generation import poetry
-from bigmodel.training.sources import find_files, read_lines, read_rows
+from bigmodel.training.sources import cache_name, find_files, read_lines, read_rows
 from bigmodel.training.state import replacing
 from bigmodel.training.tokenizer import END_OF_TEXT, UNKNOWN, save_tokenizer, train_bpe, train_characters
 from bigmodel.training.windows import TokenWindows
@@ -108,9 +108,10 @@ def load_corpus(config, data, folder):
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     streams = []
     for name, weight in config.train:
-        cached = folder / f"{Path(name).name.partition('.train')[0]}.npy"
+        source = _source(data, name)
+        cached = folder / f"{cache_name(source)}.npy"
         if not cached.exists():  # written whole or not at all: a run may be killed here
-            tokens = train(_source(data, name), tokenizer)
+            tokens = train(source, tokenizer)
             with replacing(cached) as part:
                 np.save(part, tokens)
         streams.append((np.load(cached, mmap_mode="r"), weight))

@@ -17,10 +17,11 @@ def make_model(config, vocab_size):
         config: TextGenerationConfig; its seed draws the weights.
         vocab_size: of the trained tokenizer, rounded up to a multiple of 64 for fast products.
     """
-    if config.init_from:
-        return from_pretrained(config.init_from)
     torch.manual_seed(config.settings.seed)
-    return CausalLM(dataclasses.replace(config.transformer, vocab_size=-(-vocab_size // 64) * 64))
+    model = CausalLM(dataclasses.replace(config.transformer, vocab_size=-(-vocab_size // 64) * 64))
+    if config.init_from:
+        model.load_state_dict(from_pretrained(config.init_from).state_dict())
+    return model
 
 
 def document_windows(documents, context, stride):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import combinations, permutations
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def read_pictures(path, split):
     """
     chinese = chinese_names(path)
     pictures = []
-    for row in read_parquet(path, "train" if split == "valid" else split):
+    for row in read_parquet(path, "train" if split == "valid" else split, ["name", "codepoints", "style"]):
         if split in ("train", "valid") and (_is_valid(row) != (split == "valid")):
             continue
         keywords = tuple(word.strip() for word in (row.get("keywords") or "").split(",")[1:] if word.strip().isalpha())
@@ -146,9 +147,8 @@ class Scene:
     @property
     def held_out(self):
         """Whether no training composes it."""
-        if self.relation is None:
-            return False
-        return is_held_out(self.subjects[0].name, self.relation, self.subjects[1].name)
+        relation = self.relation or "left of"  # three things stand in a row
+        return any(is_held_out(a.name, relation, b.name) for a, b in combinations(self.subjects, 2))
 
 
 class Composer:
@@ -174,6 +174,8 @@ class Composer:
         if not self.cutouts:
             raise DataError(f"no style has three of the things {', '.join(things[:5])} …")
         self.styles, self.subjects = sorted(self.cutouts), subjects
+        pairs = {pair for named in self.cutouts.values() for pair in permutations(sorted(named), 2)}
+        self._any_held_out = any(is_held_out(a, relation, b) for a, b in pairs for relation in RELATIONS)
 
     def draw(self, rng, *, count=None, held_out=False):
         """Return a Scene.
@@ -181,8 +183,9 @@ class Composer:
         Args:
             rng: np.random.Generator.
             count: things; None for one to three.
-            held_out: one that no training composes (True), or one that it may.
+            held_out: one that no training composes (True), where there is any, or one that it may.
         """
+        held_out &= self._any_held_out
         while True:
             number = count or int(rng.choice(3, p=COUNTS)) + 1
             style = self.styles[rng.integers(len(self.styles))]

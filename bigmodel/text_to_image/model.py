@@ -27,18 +27,22 @@ LAST = 0.05  # the loss counts times as if this much noise were left at least
 TIME_MEAN, TIME_DEVIATION = -0.4, 1.0  # of the normal whose sigmoid training times are
 
 
+def frequencies(device=None):
+    """Return the angles (FREQUENCIES,) of time 1, float32: no buffer, which 16 bits would spoil."""
+    return 1000 * 1e4 ** -(torch.arange(FREQUENCIES, device=device) / FREQUENCIES)
+
+
 class TimeEmbedding(nn.Module):
     """A time in 0..1 as a vector: cosines and sines of many frequencies, and two layers."""
 
     def __init__(self, hidden_size):
         super().__init__()
-        self.register_buffer("frequencies", 1000 * 1e4 ** -(torch.arange(FREQUENCIES) / FREQUENCIES), persistent=False)
         self.linear_1 = nn.Linear(2 * FREQUENCIES, hidden_size)
         self.linear_2 = nn.Linear(hidden_size, hidden_size)
 
     def forward(self, timestep):
         """Map timestep (batch,) to (batch, hidden_size)."""
-        angles = timestep[:, None] * self.frequencies
+        angles = timestep[:, None] * frequencies(timestep.device)
         waves = torch.cat([angles.cos(), angles.sin()], -1).to(self.linear_1.weight.dtype)
         return self.linear_2(F.silu(self.linear_1(waves)))
 

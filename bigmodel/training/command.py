@@ -70,7 +70,12 @@ def run(train, config, task, arguments):
         config: what it trains.
         task: id of the task.
         arguments: of the command line.
+
+    Raises:
+        ConfigError: a corpus of one's own without a name.
     """
+    if getattr(arguments, "train", None) and not (arguments.name or arguments.out):
+        raise ConfigError("--train: give the model a --name, too; the preset's is of the preset's corpus")
     folder = arguments.out or Path("runs") / (arguments.name or arguments.preset)
     result = train(config, arguments.data, folder, preset_name=arguments.preset)
     if int(os.environ.get("RANK", 0)) == 0:

@@ -33,11 +33,11 @@ def decode(source, mode="RGB"):
     return array if array.ndim == 3 else array[:, :, None]
 
 
-def read_parquet(path, split=None):
+def read_parquet(path, split=None, columns=()):
     """Yield the rows of a parquet file as dicts, those of one split where asked for.
 
     Raises:
-        DataError: the file is missing or broken, or lacks the column "image" of encoded pictures.
+        DataError: the file is missing or broken, or lacks one of ``columns`` or "image", of encoded pictures.
     """
     import pyarrow.parquet  # slow to import
 
@@ -45,8 +45,8 @@ def read_parquet(path, split=None):
         file = pyarrow.parquet.ParquetFile(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    if "image" not in file.schema_arrow.names:
-        raise DataError(f"{path} has no column image")
+    if missing := {"image", *columns} - set(file.schema_arrow.names):
+        raise DataError(f"{path} has no column {', '.join(sorted(missing))}")
     for batch in file.iter_batches(256):
         for row in batch.to_pylist():
             if split is None or row.get("split") == split:
@@ -57,8 +57,9 @@ def read_labelled(path, split, *, mode="RGB", size=None):
     """Read pictures and their labels.
 
     Args:
-        path: parquet with columns image, class (or label) and split; npz with {split}_images and {split}_labels; or a
-            folder {split}/{label}/*.jpg, or {label}/*.jpg, in which every fifth picture is of the split "test".
+        path: parquet with columns image, label, split, and class where labels have names; npz with {split}_images and
+            {split}_labels; or a folder {split}/{label}/*.jpg, or {label}/*.jpg, in which every fifth picture is of the
+            split "test".
         split: "train" or "test".
         mode: "RGB" or "L".
         size: (height, width) that pictures are scaled and cropped to; None takes them as they are.
@@ -109,7 +110,8 @@ def _read_folder(path, split, mode, size):
 
 def _read_table(path, split, mode, size):
     rows = [
-        (fit(decode(row["image"], mode), size), row.get("class"), row["label"]) for row in read_parquet(path, split)
+        (fit(decode(row["image"], mode), size), row.get("class"), row["label"])
+        for row in read_parquet(path, split, ["label"])
     ]
     names = {label: name for _, name, label in rows if name is not None}
     known = sorted(names) == list(range(len(names))) and names

@@ -1,6 +1,7 @@
 """Reading a corpus: files, folders and Hub datasets, compressed or not."""
 
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -30,6 +31,15 @@ def find_files(source):
     if not files or not all(_format(p) for p in files):
         raise DataError(f"{source}: no file in a known format ({', '.join(FORMATS)}, compressed or not)")
     return files
+
+
+def cache_name(source, *settings):
+    """Return a name for what was made of a source by some settings: another one where its files have changed."""
+    path, facts = Path(source), [str(source), *settings]
+    if path.exists():
+        files = find_files(path)
+        facts += [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return f"{path.name.partition('.')[0]}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
 
 
 def _fetch(dataset_id):

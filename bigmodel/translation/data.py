@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from tokenizers import Tokenizer
 
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.nn.loss import IGNORE
-from bigmodel.training.sources import read_rows
+from bigmodel.training.sources import cache_name, read_rows
 from bigmodel.training.state import replacing
 from bigmodel.training.tokenizer import END_OF_TEXT, save_tokenizer, train_bpe
 from bigmodel.translation import placeholders
@@ -91,13 +90,14 @@ def load_pairs(config, corpora, tokenizer, data, folder, *, training):
 
     Raises:
         DataError: a file is missing, empty or broken.
-        ConfigError: a corpus fits no direction.
+        ConfigError: a corpus fits no direction, or the model that the training begins with knows it not.
     """
     result = []
     for corpus in corpora:
-        cached = folder / f"{Path(corpus.file).name.partition('.tsv')[0]}.npz"
+        source = _file(data, corpus.file)
+        cached = folder / f"{cache_name(source, training)}.npz"
         if not cached.exists():  # written whole or not at all: a run may be killed here
-            columns = _encode(tokenizer, _file(data, corpus.file), training)
+            columns = _encode(tokenizer, source, training)
             with replacing(cached) as part:
                 np.savez(part, **columns)
         with np.load(cached) as columns:
@@ -108,7 +108,8 @@ def load_pairs(config, corpora, tokenizer, data, folder, *, training):
         if not fitting:
             raise ConfigError(f"{corpus.file} fits no direction of {config.name}")
         for source, target in fitting:
-            token = tokenizer.token_to_id(direction_token(source, target))
+            if (token := tokenizer.token_to_id(direction_token(source, target))) is None:
+                raise ConfigError(f"the tokenizer of {config.init_from} does not know {source}-{target}")
             result.append(Pairs((source, target), token, sides[source], sides[target], corpus.weight))
     return result
 

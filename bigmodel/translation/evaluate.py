@@ -50,6 +50,8 @@ def run(arguments):
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"limit {arguments.limit}: give 1 or more")
     translator, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
+    if arguments.beams is not None and arguments.beams < 1:
+        raise ConfigError(f"beams {arguments.beams}: give 1 or more")
     beams = translator.defaults["num_beams"] if arguments.beams is None else arguments.beams
     search = {"num_beams": beams, "length_penalty": translator.defaults["length_penalty"]}
     about = {"engine": engine, "command": command_of(arguments, engine)}

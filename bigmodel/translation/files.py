@@ -19,7 +19,7 @@ FAILED = "⚠ "  # before a text that could not be translated
 ADDED = "translation"  # header of the added column
 
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|$)")
-_BREAKS = re.compile(r"\s*[\r\n\t\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+_BREAKS = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 _TIME = re.compile(r"\s*\d+:\d\d:\d\d[,.]\d{1,3}\s*-->\s*\d+:\d\d:\d\d[,.]\d{1,3}(?:\s.*)?")
 _NAME = re.compile(r"[^\W\d][\w .:()/-]{0,39}")
 _NUMBER = re.compile(r"[-+]?[\d.,:/%\s-]*\d[\d.,:/%\s-]*")
@@ -152,6 +152,10 @@ def _one_line(text):
     return _BREAKS.sub(" ", text.strip("\r\n"))
 
 
+def _one_cell(text):
+    return _one_line(text).replace("\t", " ")
+
+
 def _lines(text):
     """Return (line, line end) of each line; only carriage return and line feed end one."""
     return [match.groups() for match in _LINE.finditer(text) if match.group()]
@@ -197,13 +201,15 @@ def _flow(lines):
 
 def _read_table(text, column, kind):
     delimiter = "\t" if kind == ".tsv" else _delimiter(text)
-    quoted = True
-    try:
-        rows = _parse(text, delimiter)
-    except csv.Error as error:
-        if kind == ".csv":
-            raise InputError("file", f"is no table: {error}") from error
-        rows, quoted = _parse(text, delimiter, quoting=csv.QUOTE_NONE), False  # many tsv files have bare quotes
+    quotings = [csv.QUOTE_MINIMAL] + [csv.QUOTE_NONE] * (kind == ".tsv")  # many tsv files have bare quotes
+    for quoting in quotings:
+        try:
+            rows = _parse(text, delimiter, quoting)
+            break
+        except csv.Error as error:
+            if quoting == quotings[-1]:
+                raise InputError("file", f"is no table: {error}") from error
+    quoted = quoting == csv.QUOTE_MINIMAL
     full = [cells for _, cells in rows if cells]
     width = max(map(len, full))
     _check_texts(len(full) - 1)  # what follows grows with rows times columns
@@ -211,7 +217,7 @@ def _read_table(text, column, kind):
         raise InputError("file", f"{width:,} columns; the limit is {_COLUMNS:,}")
     header = full[0] if _has_header(full, column) else None
     chosen = _choose(full[1:] if header else full, width, header, column)
-    write = (lambda cell: _quote(cell, delimiter)) if quoted else _one_line
+    write = (lambda cell: _quote(cell, delimiter)) if quoted else _one_cell
     units, template = [], []
     for raw, cells in rows:
         if len(cells) <= chosen:
@@ -235,7 +241,7 @@ def _delimiter(text):
     return max(counts, key=counts.get) if any(counts.values()) else ","
 
 
-def _parse(text, delimiter, quoting=csv.QUOTE_MINIMAL):
+def _parse(text, delimiter, quoting):
     """Return (text with its line end, cells) of each row."""
     lines = list(StringIO(text, newline=""))
     reader, rows, done = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True), [], 0

@@ -265,7 +265,8 @@ class Translator:
         """Translate what lies between marks by itself, or each half of what is too long; nothing is lost."""
         parts = placeholders.parts(marked)
         if len(parts) == 1:
-            middle = marked.rfind(" ", 1, len(marked) // 2 + 1) if " " in marked[1:] else len(marked) // 2
+            half = len(marked) // 2
+            middle = max(marked.rfind(" ", 1, half + 1), 0) or half
             parts = [marked[:middle], marked[middle:]]
         wordy = [i for i, part in enumerate(parts) if any(map(str.isalpha, part))]
         stripped = [parts[i].strip() for i in wordy]

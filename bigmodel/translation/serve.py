@@ -98,7 +98,7 @@ def _beams(translator, request):
 
 def _fits(unit, request, known):
     """Whether a text of a file is in the request's source, as far as a text so short can tell."""
-    if len(unit) < 20:
+    if len(unit) < 20 or not any(map(str.isalpha, unit)):
         return True
     try:
         return detect(unit, known, request.target) == request.source

@@ -10,8 +10,10 @@ import torch
 
 from bigmodel.config import TransformerConfig
 from bigmodel.errors import ConfigError, ExportError, ModelFolderError
+from bigmodel.evaluation.results import read_metrics, write_metrics
 from bigmodel.nn.checkpoint import save_pretrained
 from bigmodel.nn.transformer import CausalLM
+from bigmodel.runtime.artifacts import ModelFolder
 from export import parity, to_onnx
 from export.graph import save
 from export.quantize import RECIPES, QuantizedWeights, Recipe
@@ -68,6 +70,16 @@ def checkpoint(model, tmp_path_factory):
 def exported(checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("models") / "tiny"
     return out, to_onnx.export(checkpoint, out)
+
+
+def test_the_licence_outlives_a_training(checkpoint, tmp_path):
+    write_metrics(tmp_path, {"license": "mit", "training": {"steps": 1}})
+    write_metrics(checkpoint, {"training": {"steps": 2}})
+    to_onnx.export(checkpoint, tmp_path)
+    (checkpoint / "metrics.json").unlink()
+    found = read_metrics(tmp_path)
+    assert (found["license"], found["training"]["steps"]) == ("mit", 2)
+    ModelFolder.open(tmp_path)  # by its manifest
 
 
 def test_float_graph_equals_the_model(model, tensors, tmp_path):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from bigmodel.cli import main
 from bigmodel.config import read_json  # noqa: E402
+from bigmodel.errors import DataError
 from bigmodel.evaluation.results import read_metrics
 from bigmodel.image_classification import evaluate
 from bigmodel.image_classification.engines import open_engine
@@ -34,6 +35,17 @@ def own(tmp_path):
             pixels = rng.integers(0, 256, (16, 24, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / f"own/test/{label}/{i}.png")
     return tmp_path / "own"
+
+
+def test_labels_are_the_model_s_own_by_their_names():
+    labels, known = np.array([0, 1, 1]), ["cat", "dog", "fox"]
+    assert evaluate.own_labels(labels, ["fox", "cat"], known, "p").tolist() == [2, 0, 0]
+    assert evaluate.own_labels(labels, ["one", "two"], known, "p").tolist() == [0, 1, 1]  # other names, in order
+    assert evaluate.own_labels(labels, None, known, "p").tolist() == [0, 1, 1]
+    with pytest.raises(DataError, match="p: the model does not know owl"):
+        evaluate.own_labels(labels, ["cat", "owl"], known, "p")
+    with pytest.raises(DataError, match="labels go to 3, the model knows 3"):
+        evaluate.own_labels(np.array([3]), None, known, "p")
 
 
 def test_figures_are_what_the_predictions_say(folder, own, capsys):

@@ -91,7 +91,7 @@ def test_what_a_model_saw_gives_the_same_again(tiny_fashion, fit):
     wide[:, 50:150] = np.random.default_rng(1).integers(0, 256, (40, 100, 3))
     wide[1:-1, :20] = wide[1:-1, -20:] = 0  # a dark ground around light edges
     first = classifier.classify(255 - wide, fit=fit)
-    seen = Picture(np.stack([first.seen] * 3, axis=-1))
+    seen = Picture(np.stack([first.seen] * 3, axis=-1), first.seen.shape[::-1])
     again = classifier.classify(seen, fit=fit)
     np.testing.assert_array_equal(again.seen, first.seen)
     assert again.labels == first.labels and again.distance == first.distance

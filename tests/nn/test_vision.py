@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from bigmodel.config import VisionConfig
 from bigmodel.errors import ConfigError
 from bigmodel.image_classification.model import ImageClassificationModel
+from bigmodel.nn.checkpoint import load_fitting
 from bigmodel.nn.vision import Stem, VisionTransformer, initialise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -95,3 +96,12 @@ def test_round_trip_of_the_configuration(config):
 def test_impossible_shapes(config, change, message):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(config, **change)
+
+
+def test_other_labels_get_a_fresh_head_and_the_rest_stays(config):
+    first, second = ImageClassificationModel(config, 3), ImageClassificationModel(config, 4)
+    load_fitting(second, first.state_dict())
+    ours, theirs = second.state_dict(), first.state_dict()
+    fresh = {name for name in ours if ours[name].shape != theirs[name].shape}
+    assert fresh == {"classifier.weight", "classifier.bias"}
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours if name not in fresh)

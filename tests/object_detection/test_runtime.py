@@ -1,5 +1,8 @@
 """The detector as it is served, against its model in torch; boxes in the picture's own pixels; wrong input."""
 
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from bigmodel.errors import InputError, ModelFolderError  # noqa: E402
 from bigmodel.object_detection.detections import decode  # noqa: E402
+from bigmodel.object_detection.drawing import draw  # noqa: E402
 from bigmodel.object_detection.engines import open_engine  # noqa: E402
 from bigmodel.object_detection.runtime import ObjectDetector  # noqa: E402
 
@@ -47,6 +51,25 @@ def test_boxes_are_in_the_picture_s_own_pixels(detector):
     assert larger.size == (480, 320)
     assert (ours.boxes >= 0).all() and (ours.boxes <= [48, 32, 48, 32]).all()
     assert (larger.boxes[:, 2:] > larger.boxes[:, :2]).all() and larger.boxes.max() > 48
+
+
+@pytest.mark.parametrize("turned", [1, 6])
+def test_boxes_of_a_picture_that_is_made_smaller(detector, turned):
+    small = Image.fromarray(noise(32, 48)).resize((1200, 800), Image.Resampling.NEAREST)
+    large, file = small.resize((4800, 3200), Image.Resampling.NEAREST), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    (large if turned == 1 else large.transpose(Image.Transpose.ROTATE_90)).save(file, "PNG", exif=exif)
+    ours, larger = (detector.detect(picture, threshold=0.4) for picture in (small, file.getvalue()))
+    assert larger.size == (4800, 3200) and larger.pixels.shape == (1067, 1600, 3)
+    assert len(ours.labels) > 5 and larger.labels[:4] == ours.labels[:4]
+    np.testing.assert_allclose(larger.boxes[:4], 4 * ours.boxes[:4], atol=40)
+    drawn = draw(
+        replace(larger, boxes=np.float32([[2400, 1600, 4800, 3200]]), labels=detector.labels[:1]),
+        ["a", *detector.labels],
+    )
+    changed = np.argwhere((drawn != larger.pixels).any(-1))
+    assert abs(changed.min(0) - [533, 800]).max() < 9
 
 
 def test_a_picture_of_another_shape_keeps_its_boxes_inside(detector):

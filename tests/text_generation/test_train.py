@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from bigmodel import cli
 from bigmodel.config import read_json
 from bigmodel.errors import ConfigError
-from bigmodel.nn.checkpoint import from_pretrained
+from bigmodel.nn.checkpoint import from_pretrained, save_pretrained
 from bigmodel.text_generation import config as presets
 from bigmodel.text_generation.data import load_corpus
 from bigmodel.text_generation.model import document_windows, make_model, total_loss
@@ -65,6 +65,17 @@ def test_a_users_own_text_becomes_a_model_folder(tmp_path, capsys):
     assert "at step 5; going on" in capsys.readouterr().err
     last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 8
+
+
+def test_a_new_beginning_has_the_preset_s_dropout(tmp_path):
+    shape = dataclasses.replace(find_preset(presets.PRESETS, "stories").transformer, dropout=0.2)
+    config = dataclasses.replace(find_preset(presets.PRESETS, "stories"), transformer=shape)
+    first = make_model(config, 320)
+    save_pretrained(first, tmp_path / "first")
+    second = make_model(dataclasses.replace(config, init_from=tmp_path / "first"), 320)
+    assert second.config.dropout == 0.2 and second.training
+    for name, weight in first.state_dict().items():
+        assert torch.allclose(weight, second.state_dict()[name], atol=1e-3)  # kept in 16 bits
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "folder"])

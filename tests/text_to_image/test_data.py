@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from bigmodel.errors import DataError  # noqa: E402
 from bigmodel.text_to_image import data  # noqa: E402
-from bigmodel.text_to_image.captions import COLOURS, RELATIONS, STYLES, TONES, Subject  # noqa: E402
+from bigmodel.text_to_image.captions import COLOURS, RELATIONS, STYLES, TONES, Subject, is_held_out  # noqa: E402
 from bigmodel.text_to_image.config import emoji  # noqa: E402
 from bigmodel.text_to_image.data import (  # noqa: E402
     CaptionedBatches,
@@ -150,6 +150,18 @@ def test_what_is_held_out_is_never_composed_for_a_training():
     assert {len(scene.subjects) for scene in drawn} == {1, 2, 3}
     assert all((scene.relation is not None) == (len(scene.subjects) == 2) for scene in drawn)
     assert all(composer.draw(rng, count=2, held_out=True).held_out for _ in range(50))
+    for scene in drawn:
+        if len(scene.subjects) == 3:
+            left, middle, right = (subject.name for subject in scene.subjects)
+            pairs = (left, middle), (left, right), (middle, right)
+            assert not any(is_held_out(a, "left of", b) for a, b in pairs)
+
+
+def test_things_that_are_never_kept_apart():
+    things = ["cat face", "dog face", "frog"]
+    composer = Composer([on_white(RED, name=name) for name in things], things, SIZE)
+    scene = composer.draw(np.random.default_rng(0), count=2, held_out=True)
+    assert not scene.held_out and len(scene.subjects) == 2
 
 
 def test_too_few_things_are_refused():

@@ -232,6 +232,8 @@ def test_a_checkpoint_of_another_run_is_refused(make_trainer, changes):
         ({"max_steps": 0}, "max_steps is 0"),
         ({"max_minutes": -1.0}, "max_minutes is -1.0"),
         ({"max_steps": 1, "log_every": 7}, "multiple of log_every"),
+        ({"max_steps": 1, "seed": -1}, "seed must be 0 or more"),
+        ({"max_steps": 1, "learning_rate": 0.0}, "learning rate more than 0"),
     ],
 )
 def test_settings_that_contradict_themselves(values, message):

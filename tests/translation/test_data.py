@@ -120,6 +120,20 @@ def test_own_pairs_become_a_model_folder_and_a_new_beginning(tiny_preset, tmp_pa
     assert read_json(tmp_path / "runs/more/model/metrics.json")["training"]["init_from"]["steps"] == 4
     assert train(*own[:-4], "--steps", "2") == 2  # no --languages
     assert "needs --valid, and --languages" in capsys.readouterr().err
+    assert train(*own[:-4], "--languages", "en-it", "--steps", "2", "--init-from", str(folder), "--out", "runs/a") == 2
+    assert "does not know en-it" in capsys.readouterr().err
+    assert train(*own[:-2], "--steps", "2") == 2  # no --name
+    assert "give the model a --name" in capsys.readouterr().err
+
+
+def test_corpora_of_one_name_are_two(tiny_preset, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pairs.tsv").write_text(f"dogs {name}\tHunde {name}\n" * 9)
+    corpora = [presets.PairCorpus(f"{name}/pairs.tsv", ("en", "de")) for name in ("a", "b")]
+    tokenizer = load_tokenizer(dataclasses.replace(tiny_preset, train=tuple(corpora)), tmp_path, tmp_path)
+    first, _, second, _ = load_pairs(tiny_preset, corpora, tokenizer, tmp_path, tmp_path, training=False)
+    assert first.source[0].tolist() != second.source[0].tolist()
 
 
 def test_a_corpus_of_other_languages_is_refused(tiny_preset, tmp_path):

@@ -123,6 +123,8 @@ def test_limit_takes_the_first_sentences(folder, data, capsys):
     assert read_json(folder / "manifest.json")["files"]["metrics.json"]
     with pytest.raises(BigModelError, match="limit 0"):
         run(folder, data, "onnx", limit=0)
+    with pytest.raises(BigModelError, match="beams 0"):
+        run(folder, data, "onnx", beams=0)
 
 
 def test_one_file_is_scored_in_the_first_direction_s_languages(folder, data, capsys):

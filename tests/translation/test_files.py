@@ -110,6 +110,8 @@ def test_lines_of_a_text(write):
     content = read(write("a.txt", "\ufeffOne.\r\n\r\n  Two.\nThree"))
     assert content.units == ["One.", "", "  Two.", "Three"]
     assert content.render(["Eins.", "", "Zwei.\nneu", None]) == "Eins.\r\n\r\nZwei. neu\n⚠ Three"
+    tabs = read(write("b.txt", "\tOne \t two.\n"))
+    assert tabs.render(tabs.units) == "\tOne \t two.\n"
     assert content.render([None] * 4) == "⚠ One.\r\n\r\n⚠   Two.\n⚠ Three"
     with pytest.raises(ValueError):
         content.render(["Eins."])
@@ -179,6 +181,7 @@ def test_a_failed_cell_is_marked_in_the_added_column(write):
             "file",
             "unexpected end of data in the row that begins in line 2",
         ),
+        ("a.tsv", "x" * 140_000 + "\ty\n", None, "file", "is no table: field larger than field limit"),
         ("a.csv", "id,text\n1,Hello\n", "name", "column", "'name' is not in the header; there are id, text"),
         ("a.csv", "id,text\n1,Hello\n", "3", "column", "3 is out of range; the table has 2 columns"),
         ("a.csv", "id,text\n1,Hello\n", "9" * 5_000, "column", "is out of range; the table has 2 columns"),

@@ -50,6 +50,14 @@ def test_equals_transformers(exact, exact_folder, beams, length_penalty):
         assert [h.ids for h in found] == [[i for i in row[1:].tolist() if i != 0] for row in theirs]
 
 
+def test_a_long_word_is_halved_and_halved(quantized, monkeypatch):
+    calls, whole = [], quantized._sentences
+    monkeypatch.setattr(quantized, "longest", 40)
+    monkeypatch.setattr(quantized, "_sentences", lambda *arguments: calls.append(1) or whole(*arguments))
+    quantized.translate("鑫" * 150 + " snow " + "鑫" * 20, source="en", num_beams=1)
+    assert 1 < len(calls) < 40
+
+
 @pytest.mark.parametrize("beams", [1, 4])
 def test_alone_as_in_a_batch(quantized, beams):
     together = quantized.translate(SENTENCES, source="en", num_beams=beams)

@@ -42,8 +42,8 @@ EXPLAINED = (
     "pictures that they have not seen, and the share in brackets is what drawings reach of that. For captions of the "
     "training, the real pictures are those that were kept from training and judges alike.",
     "*test_style*: things never shown in this style; *test_tone*: in this skin tone; *test_name*: never shown at all. "
-    "*Scenes* are two things in a relation, as the training may compose them, or, *held out*, as it never does: some "
-    "pairs in no relation, others not in this one. The judge of compositions has seen all of them.",
+    "*Scenes* are two things in a relation, as the training may compose them, or, *held out*, as it never "
+    "composes two: some pairs in no relation, others not in this one. The judge of compositions has seen all of them.",
     "A thing has one picture in each style, so that a good drawing of a caption of the training is near that picture. "
     "A copy is as near as only one in twenty of the real pictures that were kept from the training is to any "
     "picture of it. The Fréchet distance is of the classifier's features; few pictures make it larger, and both are of "
