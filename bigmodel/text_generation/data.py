@@ -108,10 +108,9 @@ def load_corpus(config, data, folder):
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     streams = []
     for name, weight in config.train:
-        source = _source(data, name)
-        cached = folder / f"{cache_name(source)}.npy"
+        cached = folder / f"{cache_name(name)}.npy"
         if not cached.exists():  # written whole or not at all: a run may be killed here
-            tokens = train(source, tokenizer)
+            tokens = train(_source(data, name), tokenizer)
             with replacing(cached) as part:
                 np.save(part, tokens)
         streams.append((np.load(cached, mmap_mode="r"), weight))

@@ -33,13 +33,13 @@ def find_files(source):
     return files
 
 
-def cache_name(source, *settings):
-    """Return a name for what was made of a source by some settings: another one where its files have changed."""
-    path, facts = Path(source), [str(source), *settings]
-    if path.exists():
-        files = find_files(path)
-        facts += [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return f"{path.name.partition('.')[0]}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
+def cache_name(corpus, *settings):
+    """Return a file name for what was made of a corpus by some settings.
+
+    Two corpora of one file name in two folders have two; what was made can be used where the corpus itself is not.
+    """
+    digest = hashlib.sha256(repr((str(corpus), *settings)).encode()).hexdigest()
+    return f"{Path(corpus).name}-{digest[:12]}"
 
 
 def _fetch(dataset_id):

@@ -94,10 +94,9 @@ def load_pairs(config, corpora, tokenizer, data, folder, *, training):
     """
     result = []
     for corpus in corpora:
-        source = _file(data, corpus.file)
-        cached = folder / f"{cache_name(source, training)}.npz"
+        cached = folder / f"{cache_name(corpus.file, training)}.npz"
         if not cached.exists():  # written whole or not at all: a run may be killed here
-            columns = _encode(tokenizer, source, training)
+            columns = _encode(tokenizer, _file(data, corpus.file), training)
             with replacing(cached) as part:
                 np.savez(part, **columns)
         with np.load(cached) as columns:

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from bigmodel.errors import DataError
 from bigmodel.text_generation import config as presets
-from bigmodel.text_generation import data, poetry
+from bigmodel.text_generation import poetry
 from bigmodel.text_generation.data import load_corpus, poem_document, read_plain, unknown_share
 from bigmodel.training.tokenizer import END_OF_TEXT, UNKNOWN
 
@@ -114,20 +114,20 @@ def test_a_validation_file_is_scored_whole(tmp_path):
         "<book> One\nAnn saw.\n",
         "<book> Two\n狐\n",
     ]
-    assert len(corpus.windows.copies[0]) == len(np.load(next((tmp_path / "tokens").glob("a-*.npy"))))
+    assert len(corpus.windows.copies[0]) == len(np.load(next((tmp_path / "tokens").glob("a.train.txt-*.npy"))))
 
 
-def test_ids_are_made_once_of_each_corpus(tmp_path, monkeypatch):
+def test_ids_are_made_once_of_each_corpus(tmp_path):
     (tmp_path / "a.txt").write_text("".join(LINES))
     config = make_config("a.txt")
     first = load_corpus(config, tmp_path, tmp_path / "tokens")
-    with monkeypatch.context() as patch:
-        patch.setattr(data, "_plain", lambda *_: pytest.fail("was read again"))
-        again = load_corpus(config, tmp_path, tmp_path / "tokens")
+    (tmp_path / "a.txt").unlink()  # a machine that goes on may lack it
+    again = load_corpus(config, tmp_path, tmp_path / "tokens")
     assert np.array_equal(first.windows.copies[0], again.windows.copies[0])
     assert not list((tmp_path / "tokens").glob(".*"))
-    (tmp_path / "a.txt").write_text("".join(LINES[::-1]))
-    other = load_corpus(config, tmp_path, tmp_path / "tokens")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/a.txt").write_text("".join(LINES[::-1]))
+    other = load_corpus(make_config("b/a.txt"), tmp_path, tmp_path / "tokens")
     assert not np.array_equal(first.windows.copies[0], other.windows.copies[0])
 
 
