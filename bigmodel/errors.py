@@ -52,3 +52,8 @@ class ServerError(BigModelError):
 
 class ExportError(BigModelError):
     """An exported graph differs from its model by more than the tolerance."""
+
+
+def first_line(error):
+    """Return the first line of what any exception says, or its name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bigmodel.config import read_json, write_json
-from bigmodel.errors import ModelFolderError
+from bigmodel.errors import ModelFolderError, first_line
 from bigmodel.runtime.onnx_files import external_data
 
 MANIFEST = "manifest.json"
@@ -125,8 +125,7 @@ def fetch(hub_id):
             if source.is_file():
                 _real_file(source.resolve(), folder / source.relative_to(snapshot))
     except Exception as error:  # network, authentication, unknown repository, full disk: all are the user's to mend
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelFolderError(f"{hub_id} cannot be fetched: {said}") from error
+        raise ModelFolderError(f"{hub_id} cannot be fetched: {first_line(error)}") from error
     return folder
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from bigmodel.errors import ModelFolderError, ProviderError
+from bigmodel.errors import ModelFolderError, ProviderError, first_line
 from bigmodel.runtime import cuda, lent
 
 # our name -> ONNX Runtime's, in the order of preference
@@ -94,7 +94,7 @@ def _try(provider, paths, threads, cuda_graph, skipped):
         try:
             session, recorded = _open(file, provider, count, cuda_graph)
         except Exception as error:  # ONNX Runtime's exceptions share no public base
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            said = first_line(error)
             if provider == "cpu":
                 raise ModelFolderError(f"{file} cannot be read: {said}") from error
             return [], said[:300]  # the graph may be whole: let another provider say

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from bigmodel.errors import ProviderError
+from bigmodel.errors import ProviderError, first_line
 
 PACKAGES = ("torch", "onnxruntime-gpu", "onnxruntime", "transformers")
 _COPIED = {"cuda": 2**30, "cpu": 2**27}  # bytes, far more than any cache holds
@@ -49,7 +49,7 @@ def compiled_generation():
 
 def reason(error):
     """Return the first line of what an exception says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return first_line(error)[:200]
 
 
 def wait_for(device):

@@ -17,6 +17,7 @@ from gradio.utils import get_upload_folder
 
 from bigmodel.errors import InputError, ServerError
 from bigmodel.limits import LIMITS
+from bigmodel.ui.widgets import told
 
 try:
     import fcntl
@@ -75,7 +76,7 @@ def _begin(*arguments, **options):
 
 
 async def _fetch(url, cache_dir):
-    raise InputError("file", "a file at another address is not fetched; upload it")
+    raise told(InputError("file", "a file at another address is not fetched; upload it"))
 
 
 @contextmanager

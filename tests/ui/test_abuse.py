@@ -100,6 +100,8 @@ def test_files_named_by_a_visitor_are_not_read(client, file):
     if joined.status_code == 200:
         told = client.get(f"gradio_api/call/translate_file/{joined.json()['event_id']}").text
         assert "event: error" in told and "root:" not in told and "Traceback" not in told
+        if isinstance(file, dict) and file["path"].startswith("http"):
+            assert "file: a file at another address is not fetched; upload it" in told
 
 
 @pytest.mark.parametrize(
