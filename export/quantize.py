@@ -264,8 +264,8 @@ class RowQuantizedWeights(DenseWeights):
         return super().linear(graph, x, *names)
 
     def embed(self, graph, ids, name):
-        """See DenseWeights. A tied head reads the same codes."""
+        """See DenseWeights. A tied head reads the same codes; ONNX Runtime turns them while it loads the graph."""
         codes, scales = self._store(graph, [name])
-        columns = graph.op("Cast", graph.op("Gather", codes, ids, axis=1), to=TensorProto.FLOAT)
-        scaled = graph.op("Mul", columns, graph.op("Gather", scales, ids))  # (hidden_size, batch, sequence)
-        return graph.op("Transpose", scaled, perm=[1, 2, 0])
+        rows = graph.op("Gather", graph.op("Transpose", codes, perm=[1, 0]), ids)
+        column = graph.op("Unsqueeze", graph.op("Gather", scales, ids), graph.constant("last_axis", np.array([-1])))
+        return graph.op("Mul", graph.op("Cast", rows, to=TensorProto.FLOAT), column)

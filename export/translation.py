@@ -6,7 +6,7 @@ encoder_model
        computed once.
 decoder_model, one step of ``beams`` hypotheses of each sentence
     input_ids (batch, beams) int64: the last token of each hypothesis.
-    ancestors (batch, 1, beams, total) float: added to the scores; 0 at a hypothesis' own tokens, large and negative at
+    ancestors (batch or 1, 1, beams, total) float: added to the scores; 0 at a hypothesis' own tokens, large and negative at
         those of others. total = (step + 1) * beams: the cache holds every step's tokens of all beams in order, and is
         not copied when hypotheses change places.
     distances (total,) int64: steps from each of these to the new token.
@@ -148,7 +148,7 @@ def decoder_graph(decoder, weights, tensors):
     stack = StackGraph("decoder", decoder, weights)
     graph, heads, size = stack.graph, decoder.num_attention_heads, decoder.head_dim
     graph.input("input_ids", TensorProto.INT64, ["batch", "beams"])
-    graph.input("ancestors", weights.dtype, ["batch", 1, "beams", "total"])
+    graph.input("ancestors", weights.dtype, ["batch_or_one", 1, "beams", "total"])
     graph.input("distances", TensorProto.INT64, ["total"])
     graph.input("attention_mask", TensorProto.INT64, ["batch", "source"])
     graph.input("num_candidates", TensorProto.INT64, [1])

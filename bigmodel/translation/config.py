@@ -93,7 +93,7 @@ _EN_ZH = {
     "directions": _both_ways("en", "zh"),
     "train": (
         PairCorpus("en-zh.tatoeba.train.tsv.xz", ("en", "zh"), 3),
-        PairCorpus("en-zh.3am.train.tsv.zst", ("en", "zh"), 2),
+        PairCorpus("en-zh.3am.train.tsv.zst", ("en", "zh"), 4),
         PairCorpus("en-zh.docs.train.tsv.zst", ("en", "zh"), 0.15),
     ),
     "valid": (PairCorpus("en-zh.3am.val.tsv.xz", ("en", "zh")),),

@@ -72,7 +72,7 @@ class Hypotheses:
 
     def _bind(self):
         """Bind what stays the same from step to step."""
-        self._binding = self.model.decoder.io_binding()
+        self._binding, self._num_candidates = self.model.decoder.io_binding(), None
         self._binding.bind_cpu_input("attention_mask", self.mask)
         for name, value in self.encoded.items():
             self._binding.bind_ortvalue_input(name, value)
@@ -96,8 +96,9 @@ class Hypotheses:
             "input_ids": np.ascontiguousarray(tokens),
             "ancestors": self._follow(parents),
             "distances": self._distances[-total:],
-            "num_candidates": np.array([num_candidates]),
         }
+        if num_candidates != self._num_candidates:
+            inputs["num_candidates"], self._num_candidates = np.array([num_candidates]), num_candidates
         for name, array in inputs.items():
             binding.bind_cpu_input(name, array)
         for name, value in self.cache.items():
@@ -116,11 +117,9 @@ class Hypotheses:
     def _follow(self, parents):
         """Return which tokens each hypothesis sees: its parent's, and the new one of its own."""
         if self.num_beams == 1:  # all of its sentence's
-            self._ancestors = np.zeros((len(parents), 1, 1, self.steps), self.model.dtype)
-        else:
-            kept = self._ancestors[np.arange(len(parents))[:, None], :, parents].transpose(0, 2, 1, 3)
-            own = self._own.repeat(len(parents), 0)
-            self._ancestors = np.concatenate([kept, own], axis=-1)
+            return np.zeros((1, 1, 1, self.steps), self.model.dtype)
+        kept = self._ancestors[np.arange(len(parents))[:, None], :, parents].transpose(0, 2, 1, 3)
+        self._ancestors = np.concatenate([kept, self._own.repeat(len(parents), 0)], axis=-1)
         return self._ancestors
 
     def keep(self, rows):

@@ -91,7 +91,7 @@ The encoder's graph takes `input_ids` and `attention_mask` and gives `present.*.
 the decoder's cross-attention. A step of the decoder's graph takes these as `past_key_values.*.encoder.*`, the same
 mask, the cache `past_key_values.*.decoder.*` of all hypotheses' tokens in order, and
 `input_ids` (sentences, beams), the last token of each hypothesis;
-`ancestors` (sentences, 1, beams, total), 0 at a hypothesis' own tokens and -10000 at those of others;
+`ancestors` (sentences or 1, 1, beams, total), 0 at a hypothesis' own tokens and -10000 at those of others;
 `distances` (total), the steps from each token to the new one; and `num_candidates`. It gives
 `top_log_probs` and `top_ids`, so many next tokens each, best first, the longer cache as `present.*.decoder.*`, and
 `cross_query.*`, whose products with the encoder's keys say where each token looked.
