@@ -251,6 +251,21 @@ def read_json(path):
         raise ConfigError(f"{path} is not JSON: {error}") from error
 
 
+def read_config(folder):
+    """Read the config.json of a model folder.
+
+    Raises:
+        ConfigError: it is missing, or it or its part "bigmodel" is not an object of JSON.
+    """
+    path = Path(folder) / "config.json"
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} is not an object of JSON")
+    if not isinstance(values.get("bigmodel") or {}, dict):
+        raise ConfigError(f"{path}: bigmodel is no description of a model")
+    return values
+
+
 def write_json(path, values):
     """Write a dict as indented UTF-8 JSON with a final newline."""
     text = json.dumps(values, ensure_ascii=False, indent=2)

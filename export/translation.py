@@ -6,9 +6,9 @@ encoder_model
        computed once.
 decoder_model, one step of ``beams`` hypotheses of each sentence
     input_ids (batch, beams) int64: the last token of each hypothesis.
-    ancestors (batch or 1, 1, beams, total) float: added to the scores; 0 at a hypothesis' own tokens, large and negative at
-        those of others. total = (step + 1) * beams: the cache holds every step's tokens of all beams in order, and is
-        not copied when hypotheses change places.
+    ancestors (batch or 1, 1, beams, total) float: added to the scores; 0 at a hypothesis' own tokens, large and
+        negative at those of others. total = (step + 1) * beams: the cache holds every step's tokens of all beams in
+        order, and is not copied when hypotheses change places.
     distances (total,) int64: steps from each of these to the new token.
     attention_mask (batch, source) int64, past_key_values.{layer}.encoder.key|value: from the encoder.
     past_key_values.{layer}.decoder.key|value (batch, heads, total - beams, head_dim): the cache.

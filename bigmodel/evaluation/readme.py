@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bigmodel.config import read_json
+from bigmodel.config import read_config
 from bigmodel.errors import DataError
 from bigmodel.evaluation import notes
 from bigmodel.evaluation.results import read_metrics
@@ -71,7 +71,7 @@ def licences(artifacts):
 def _models(artifacts):
     """Yield the linked title and the metrics of every model folder under a folder."""
     for folder in sorted(path.parent for path in Path(artifacts).glob("*/metrics.json")):
-        title = read_json(folder / "config.json").get("bigmodel", {}).get("title", folder.name)
+        title = read_config(folder).get("bigmodel", {}).get("title", folder.name)
         yield f"[{title}](export/artifacts/{folder.name}/README.md)", read_metrics(folder)
 
 

@@ -9,7 +9,7 @@ stands in ``cards``.
 import argparse
 from pathlib import Path
 
-from bigmodel.config import read_json
+from bigmodel.config import read_config
 from bigmodel.errors import ConfigError
 from bigmodel.evaluation import notes
 from bigmodel.evaluation.cards import (
@@ -59,7 +59,7 @@ def render(folder):
         ConfigError: config.json is missing, a file is not JSON, or no card is known for the model's task.
     """
     folder = Path(folder)
-    config, metrics = read_json(folder / "config.json"), read_metrics(folder)
+    config, metrics = read_config(folder), read_metrics(folder)
     named = {"name": folder.name, "title": folder.name, "languages": []}
     card = {"task": "text_generation", "format": "plain", **named, **config.get("bigmodel", {})}
     if card["task"] not in TASKS:

@@ -78,7 +78,7 @@ class ObjectDetector:
             ModelFolderError: names the file that is missing, altered or refused.
             ProviderError: none of the providers can be had.
         """
-        folder = ModelFolder.open(folder_or_hub_id)
+        folder = ModelFolder.open(folder_or_hub_id, "object_detection")
         session = create_session(folder.graphs(), providers, threads)
         kind = np.float16 if "float16" in session.ort.get_inputs()[0].type else np.float32
 

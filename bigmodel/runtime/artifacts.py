@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bigmodel.config import read_json, write_json
+from bigmodel.config import read_config, read_json, write_json
 from bigmodel.errors import ModelFolderError, first_line
 from bigmodel.runtime.onnx_files import external_data
 
@@ -37,14 +37,16 @@ class ModelFolder:
     files: dict
 
     @classmethod
-    def open(cls, folder_or_hub_id):
+    def open(cls, folder_or_hub_id, task=None):
         """Open a folder, or fetch one from the Hugging Face Hub, and check every file of it.
 
         Args:
             folder_or_hub_id: a path, or "user/name" with an optional "@commit".
+            task: what the model must be for; None takes any.
 
         Raises:
-            ModelFolderError: names the file that is missing, altered or refused.
+            ModelFolderError: names the file that is missing, altered or refused, or the task that it is for instead.
+            ConfigError: config.json is none.
         """
         path = Path(folder_or_hub_id)
         if not path.is_dir() or not str(folder_or_hub_id):
@@ -52,7 +54,10 @@ class ModelFolder:
                 raise ModelFolderError(f"{str(folder_or_hub_id)!r} is neither a folder nor an id of the Hub")
             path = fetch(str(folder_or_hub_id))
         files = verify(path)
-        return replace(cls.unchecked(path), files=files)
+        folder = replace(cls.unchecked(path), files=files)
+        if task and (own := folder.card.get("task")) != task:
+            raise ModelFolderError(f"{path} is a model of {own or 'no task'}, not of {task}")
+        return folder
 
     @classmethod
     def unchecked(cls, path):
@@ -60,12 +65,12 @@ class ModelFolder:
         path = Path(path)
         generation_config = path / "generation_config.json"
         defaults = read_json(generation_config) if generation_config.exists() else {}
-        return cls(path, read_json(path / "config.json"), defaults, dict.fromkeys(p.name for p in path.iterdir()))
+        return cls(path, read_config(path), defaults, dict.fromkeys(p.name for p in path.iterdir()))
 
     @property
     def card(self):
         """Return the "bigmodel" part of config.json: task, name, format, title, languages, description."""
-        return self.config.get("bigmodel", {})
+        return self.config.get("bigmodel") or {}
 
     @property
     def name(self):
@@ -206,7 +211,7 @@ def _needed(folder, found):
     """Return the files that a folder cannot do without: what a text or a picture is prepared by depends on the task."""
     if "config.json" not in found:
         return ("config.json",)
-    card = read_json(folder / "config.json").get("bigmodel") or {}
+    card = read_config(folder).get("bigmodel") or {}
     return ("preprocessor_config.json" if card.get("task") in READS_PICTURES else "tokenizer.json",)
 
 

@@ -51,6 +51,7 @@ class Row(_Wanted):
         self.prompt, self.sampler, self.constrain, self.keep = list(prompt), sampler, constrain, keep
         self.remaining, self.ahead = max_new_tokens, ahead
         self.ids = []  # new tokens so far
+        self.finished = False  # by a token that ends a text
         self.slot = None
 
     def take(self, token, end):
@@ -59,6 +60,7 @@ class Row(_Wanted):
         if not end:
             self.ids.append(token)
             self.ready.append(token)
+        self.finished = end
         self.ended = end or self.remaining <= 0
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+_COLDEST = 1e-6  # temperatures below are 0: their inverse is beyond 32 bits
 _PROBE = 256  # candidates that a nucleus is first sought among
 TOGETHER = 8  # rows from which on ``among_rows`` is quicker than ``among`` for each
 
@@ -24,7 +25,7 @@ class Sampler:
     def __init__(self, temperature=1.0, top_k=0, top_p=1.0, seed=0):
         if not temperature >= 0 or not 0 < top_p <= 1 or top_k < 0:
             raise ValueError(f"temperature {temperature}, top_k {top_k}, top_p {top_p}: out of range")
-        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        self.temperature, self.top_k, self.top_p = temperature if temperature >= _COLDEST else 0, top_k, top_p
         self._uniform = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed))).random
 
     def __call__(self, logits, allowed=None):

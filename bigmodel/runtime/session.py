@@ -62,7 +62,8 @@ def create_sessions(paths, providers=None, threads=None, *, cuda_graph=False):
         paths: of each, the .onnx file, or a dict of provider -> file where providers need graphs of their own;
             "tensorrt" falls back on the file of "cuda".
         providers: names of PROVIDERS in order; None takes BIGMODEL_PROVIDERS, or all of them.
-        threads: of a CPU session; None takes BIGMODEL_THREADS, or the cores that this process may use but one.
+        threads: of a CPU session; None takes BIGMODEL_THREADS, or all cores that this process may use but one, 8 at
+            most.
         cuda_graph: runs are to be recorded on CUDA where it can, see Session; every run has to name its recording.
 
     Returns:
@@ -118,7 +119,7 @@ def provider_order(providers=None):
         ProviderError: an unknown name, or none.
     """
     if providers is None:
-        providers = os.environ.get("BIGMODEL_PROVIDERS", ",".join(PROVIDERS))
+        providers = os.environ.get("BIGMODEL_PROVIDERS") or ",".join(PROVIDERS)
     if isinstance(providers, str):
         providers = providers.split(",")
     names = [name.strip().lower().removesuffix("executionprovider") for name in providers]
@@ -145,7 +146,7 @@ def unavailable(provider):
 
 
 def thread_count(threads=None):
-    """Return the threads of a CPU session: as asked, BIGMODEL_THREADS, or the cores of this process but one.
+    """Return the threads of a CPU session: as asked, BIGMODEL_THREADS, or the cores of this process but one, 8 at most.
 
     The one is for who asks, such as a page with many visitors; a thread without a core holds up all others.
 

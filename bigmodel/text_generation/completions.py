@@ -22,6 +22,7 @@ from bigmodel.text_generation.request import TASK, Request
 FIELDS = {name: name for name in ("model", "temperature", "top_p", "top_k", "seed")} | {"max_tokens": "max_new_tokens"}
 # field -> the values beside null that ask for nothing
 IDLE = {"n": (1,), "best_of": (1,), "echo": (False,), "logprobs": (), "suffix": ("",), "logit_bias": ({},)}
+IDLE |= {"presence_penalty": (0,), "frequency_penalty": (0,)}
 STOPS, STOP_CHARACTERS = 4, 100
 
 
@@ -47,9 +48,9 @@ def routes(models):
     async def complete(http: HttpRequest):
         try:
             asked = _read(await http.body())
-            request = await run_in_threadpool(_check, models, asked)
+            request, stops = await run_in_threadpool(_check, models, asked)
             generator = await run_in_threadpool(models.get, request.model, TASK)
-            parts = models.watch(_write, "completions")(generator, request, asked.get("stop"), places)
+            parts = models.watch(_write, "completions")(generator, request, stops, places)
             first = await run_in_threadpool(next, parts)  # what is wrong shows before the answer has begun
         except BusyError as error:
             return _refusal(503, error)
@@ -82,13 +83,13 @@ def _read(body):
 
 
 def _check(models, asked):
-    """Return the Request of a body's fields."""
+    """Return the Request of a body's fields, and its list of stop texts."""
     for name, idle in IDLE.items():
         if asked.get(name) is not None and asked[name] not in idle:
             raise InputError(name, f"{str(asked[name])[:40]!r} is not offered here; leave it out")
     if not isinstance(asked.get("stream_options") or {}, dict):
         raise InputError("stream_options", "must be an object")
-    stops = asked.get("stop") or []
+    stops = [] if asked.get("stop") is None else asked["stop"]
     stops = [stops] if isinstance(stops, str) else stops
     few = isinstance(stops, list) and len(stops) <= STOPS
     if not few or not all(isinstance(text, str) and len(text) <= STOP_CHARACTERS for text in stops):
@@ -96,36 +97,31 @@ def _check(models, asked):
     prompt = asked.get("prompt", "")
     prompt = prompt[0] if isinstance(prompt, list) and len(prompt) == 1 else prompt
     values = {ours: asked[theirs] for theirs, ours in FIELDS.items() if asked.get(theirs) is not None}
-    return Request.check(models, prompt=prompt, **values)
+    return Request.check(models, prompt=prompt, **values), stops
 
 
-def _write(generator, request, stop, places):
+def _write(generator, request, stops, places):
     """Yield (new text, None, None), and at the end ("", finish reason, usage); closing it stops the work.
 
     Raises:
         BusyError: no place is free.
         InputError: names the field that is wrong.
     """
+    from bigmodel.text_generation.runtime import Ending  # needs ONNX Runtime, which an opened model has imported
+
     if not places.acquire(blocking=False):
         raise BusyError("this host writes as many texts as it can; ask again in a moment")
     try:
-        opening, drawn = request.opening(generator, request.prompt), 0
-
-        def count(ids, text):
-            nonlocal drawn
-            drawn += 1
-
-        limit = request.tokens_of(generator)
+        opening, ending = request.opening(generator, request.prompt), Ending()
         settings = {name: getattr(request, name) for name in ("temperature", "top_k", "top_p", "seed")}
-        stream = generator.stream(
-            opening, max_new_tokens=limit, **settings, stop=stop, constraint=count, deadline=LIMITS.text_seconds
-        )
+        settings |= {"max_new_tokens": request.tokens_of(generator), "deadline": LIMITS.text_seconds}
+        stream = generator.stream(opening, **settings, stop=stops, ending=ending)
         with closing(stream):
             for piece in stream:
                 yield piece, None, None
         given = len(generator.tokenizer.encode(opening))
-        usage = {"prompt_tokens": given, "completion_tokens": drawn, "total_tokens": given + drawn}
-        yield "", "length" if drawn >= limit else "stop", usage
+        usage = {"prompt_tokens": given, "completion_tokens": ending.tokens, "total_tokens": given + ending.tokens}
+        yield "", "stop" if ending.by_itself else "length", usage
     finally:
         places.release()
 
@@ -158,5 +154,7 @@ def _refusal(status, error):
     names = {ours: theirs for theirs, ours in FIELDS.items()}
     field = getattr(error, "field", None)
     kind = "invalid_request_error" if status < 500 else "server_error"
-    content = {"message": str(error), "type": kind, "param": names.get(field, field), "code": None}
+    theirs = names.get(field, field)
+    message = f"{theirs}{str(error).removeprefix(field)}" if field else str(error)
+    content = {"message": message, "type": kind, "param": theirs, "code": None}
     return JSONResponse({"error": content}, status_code=status)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bigmodel.config import read_json
+from bigmodel.config import read_config
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.evaluation.likelihood import bits_per_byte, negative_log_likelihood
 from bigmodel.evaluation.results import entry, merge, shown_path
@@ -51,7 +51,7 @@ def run(arguments):
     """Measure, print and keep every figure, and return 0."""
     if arguments.samples < 0:
         raise ConfigError(f"samples {arguments.samples}: give 0 or more")
-    card = read_json(arguments.model / "config.json").get("bigmodel", {})
+    card = read_config(arguments.model).get("bigmodel", {})
     source, train = find_corpora(arguments, card)
     engine = open_engine(arguments.engine, arguments.model, arguments.provider)
     asked = {name: getattr(arguments, name, None) for name in SAMPLING}

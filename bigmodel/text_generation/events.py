@@ -18,7 +18,7 @@ from bigmodel.ui.widgets import provider_name, told
 ALTERNATIVES = 10
 # the fields that a text was written from, kept with it so that it can be continued
 SOURCE = ("model", "kind", "form", "author", "title", "acrostic")
-PASSAGE = ("format", "title", "author", "prompt", "pieces", "busy", "selected", "seed", "source")
+PASSAGE = ("format", "title", "author", "prompt", "pieces", "kept", "busy", "selected", "seed", "source", "link")
 FORESEEN = ("prompt", *SOURCE)
 # of generation_config.json -> shown where the file has no such value
 SAMPLING = {"max_new_tokens": 200, "temperature": 0.8, "top_k": 50, "top_p": 0.95}
@@ -29,8 +29,9 @@ LINKED = ("model", "prompt", "kind", "form", "author", "title", "acrostic", "see
 class TextEvents:
     """The event handlers of one page; they keep no state, since a passage travels with its request.
 
-    A passage is a dict: format, title, author, prompt, pieces (list of str), busy, selected (index of a piece),
-    seed, source (the fields that it was written from), link (what gives the same text). ``page.js`` draws it.
+    A passage is a dict: format, title, author, prompt, pieces (list of str), kept (how many of them it went on from),
+    busy, selected (index of a piece), seed, source (the fields that it was written from), link (what gives the same
+    text). ``page.js`` draws it.
 
     Args:
         models: the Models of the page.
@@ -44,8 +45,12 @@ class TextEvents:
         how, passage, alternatives = getattr(event.target, "elem_id", None), _dict(passage), _dict(alternatives)
         values = dict(zip((name for name in CHECKS if name != "k"), values, strict=True))
         try:
-            values["seed"] = _seed(how, values["seed"], passage)
             kept = []
+            if how == "again" and passage.get("link"):
+                values.update(_again(passage))
+                kept = _pieces(passage, passage.get("kept"))
+            else:
+                values["seed"] = _seed(how, values["seed"])
             if how == "alternatives":
                 kept = self._kept(event, passage, alternatives, values)
             request = Request.check(self.models, **values)
@@ -83,8 +88,10 @@ class TextEvents:
         kind = self.models.entries[request.model].card.get("format", "plain")
         passage = {"format": kind, "prompt": request.prompt, "pieces": kept, "busy": True, "selected": None}
         named = {"title": request.title, "author": request.author, "seed": request.seed, "source": source}
-        # going on from a token is beginning with all that stands before
-        link = {name: getattr(request, name) for name in LINKED} | {"prompt": request.prompt + "".join(kept)}
+        named["kept"] = len(kept)
+        # going on from a token is beginning with all that stands before, of which a model sees the end alone
+        prompt = (request.prompt + "".join(kept))[-LIMITS.prompt_characters :]
+        link = {name: getattr(request, name) for name in LINKED} | {"prompt": prompt}
         return {**passage, **named, "link": link}
 
     def _alternatives(self, passage, place=None):
@@ -188,10 +195,14 @@ def linked(values):
     return fields
 
 
-def _seed(how, text, passage):
-    """Return the seed to use: the last one again, the one that stands in the field, or a new one."""
-    if how == "again" and passage.get("seed") is not None:
-        return passage["seed"]
+def _again(passage):
+    """Return the fields that a passage was written from."""
+    link = _dict(passage.get("link"))
+    return {name: link.get(name) for name in LINKED} | {"prompt": passage.get("prompt")}
+
+
+def _seed(how, text):
+    """Return the seed to use: the one that stands in the field, or a new one."""
     if how == "surprise" or not str(text or "").strip():
         return random.randrange(1_000_000)
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bigmodel.errors import InputError
 from bigmodel.text_generation.poetry import FORMS, KINDS, Acrostic, encode_prompt, form_for_acrostic
+from bigmodel.text_generation.request import known, unknown_characters
 from bigmodel.text_generation.runtime import TextGenerator
 
 ARTIFACTS = Path(__file__).parents[2] / "export" / "artifacts"
@@ -39,9 +40,11 @@ def run(arguments):
     """Stream the text to the terminal; the speed goes to stderr. Returns 0."""
     folder = find_folder(arguments.model)
     generator = TextGenerator.from_pretrained(folder, providers=arguments.providers, threads=arguments.threads)
+    for field in ("prompt", "author", "title"):
+        if unknown := unknown_characters(generator, given := getattr(arguments, field) or ""):
+            print(f"skipped, unknown to the model: {''.join(unknown)}", file=sys.stderr)
+            setattr(arguments, field, known(generator, given))
     prompt, constraint = make_prompt(generator, arguments)
-    if unknown := generator.skipped_in(arguments.prompt):
-        print(f"skipped, unknown to the model: {''.join(unknown)}", file=sys.stderr)
     pieces = generator.stream(
         prompt,
         max_new_tokens=arguments.max_new_tokens,

@@ -83,9 +83,10 @@ class Request:
         Characters that the model does not know are left out.
 
         Raises:
-            InputError: it knows none of them.
+            InputError: it knows none of them, or what is left spells a special token.
         """
-        body, author, title = (_known(generator, text) for text in (body, self.author, self.title))
+        given = {"prompt": body, "author": self.author, "title": self.title}
+        body, author, title = (check_text(n, known(generator, t), limit=len(t)) for n, t in given.items())
         if generator.format == "poetry":
             form = form_for_acrostic(self.acrostic, self.form) if self.acrostic else self.form
             return encode_prompt(self.kind, form, author or None, title or None, body)
@@ -100,7 +101,7 @@ class Request:
             return None
         form = form_for_acrostic(self.acrostic, self.form)
         acrostic = Acrostic(self.acrostic, form, generator.vocabulary)
-        body = _known(generator, body)
+        body = known(generator, body)
         return lambda ids, text: acrostic(ids, body + text)
 
 
@@ -136,6 +137,7 @@ def unknown_characters(generator, text):
     return unknown
 
 
-def _known(generator, text):
+def known(generator, text):
+    """Return a text without the characters that the model does not know."""
     unknown = set(unknown_characters(generator, text))
     return "".join(character for character in text if character not in unknown) if unknown else text

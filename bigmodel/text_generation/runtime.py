@@ -3,7 +3,9 @@
 import math
 import time
 from collections import deque
+from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 
@@ -77,7 +79,7 @@ class TextGenerator:
             ModelFolderError: a file is missing, altered or refused.
             ProviderError: no provider can be had.
         """
-        folder = ModelFolder.open(folder_or_hub_id)
+        folder = ModelFolder.open(folder_or_hub_id, "text_generation")
         return cls(folder, create_session(folder.graphs(), providers, threads, cuda_graph=True), slots)
 
     def stream(
@@ -92,6 +94,7 @@ class TextGenerator:
         constraint=None,
         stop=None,
         deadline=None,
+        ending=None,
     ):
         """Return an iterator of the text's pieces, without the prompt. Closing it frees its place in the batch.
 
@@ -106,12 +109,13 @@ class TextGenerator:
                 that may come.
             stop: a text or several; the first of them ends the writing and is not part of it.
             deadline: seconds after which the writing ends.
+            ending: Ending, filled in while the text is read.
 
         Raises:
             InputError: names the field that is wrong, and its limit.
         """
         settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        limits = {"seed": seed, "constraint": constraint, "stop": stop, "deadline": deadline}
+        limits = {"seed": seed, "constraint": constraint, "stop": stop, "deadline": deadline, "ending": ending}
         return _one_by_one(self.bursts(prompt, **settings, **limits))
 
     def bursts(
@@ -127,20 +131,21 @@ class TextGenerator:
         constraint=None,
         stop=None,
         deadline=None,
+        ending=None,
     ):
         """Return an iterator of lists of pieces: as ``stream``, with all pieces of some time together.
 
         Args:
             interval: function that returns the seconds between two lists; the first comes at once. Who needs no single
                 token leaves the work of a batch to one thread, which is quicker for all.
-            prompt, max_new_tokens, temperature, top_k, top_p, seed, constraint, stop, deadline: see ``stream``.
+            prompt, max_new_tokens, temperature, top_k, top_p, seed, constraint, stop, deadline, ending: see ``stream``.
 
         Raises:
             InputError: names the field that is wrong, and its limit.
         """
         row_of, deadline = self._prepare(max_new_tokens, temperature, top_k, top_p, constraint, deadline)
         row = row_of(prompt, _number("seed", seed))
-        return self._bursts(row, _stops(stop), deadline, interval)
+        return self._bursts(row, _stops(stop), deadline, interval, ending)
 
     def generate(
         self,
@@ -166,8 +171,8 @@ class TextGenerator:
         Raises:
             InputError: names the field that is wrong, and its limit.
         """
-        if isinstance(prompts, str):
-            raise InputError("prompts", "must be a list of texts, not one text")
+        if isinstance(prompts, str) or not isinstance(prompts, Iterable):
+            raise InputError("prompts", f"must be a list of texts, not {type(prompts).__name__}")
         prompts = list(prompts)
         seeds = [seed] * len(prompts) if seeds is None else list(seeds)
         if len(seeds) != len(prompts):
@@ -229,16 +234,16 @@ class TextGenerator:
         return total, len(ids) - 1, len(text.encode())
 
     def skipped_in(self, text):
-        """Return the characters of a text that the model does not know, each once; it reads over them."""
-        return self.tokenizer.unknown_characters(text)
+        """Return the characters of a text for which the model has no token, each once.
+
+        Raises:
+            InputError: the text is no text.
+        """
+        return self.tokenizer.unknown_characters(_text("text", text))
 
     def _encode(self, field, text):
         """Return the ids of a text, without the start of a document that it may spell out."""
-        if not isinstance(text, str):
-            raise InputError(field, f"must be a text, not {type(text).__name__}")
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise InputError(field, "holds half a character (a surrogate)")
-        return self.tokenizer.encode(text.removeprefix(START))
+        return self.tokenizer.encode(_text(field, text).removeprefix(START))
 
     def _prompt_ids(self, prompt):
         """Return the ids of a prompt, the start of a document before them, no more than the context."""
@@ -266,17 +271,24 @@ class TextGenerator:
 
         return row_of, deadline
 
-    def _bursts(self, row, stops, deadline, interval=lambda: 0.0):
+    def _bursts(self, row, stops, deadline, interval=lambda: 0.0, ending=None):
         """Yield the text of a row in lists of pieces; the row joins the batch, and leaves it in any case."""
-        decoder, finder = self.tokenizer.stream(), _StopFinder(stops)
+        decoder, finder, ending = self.tokenizer.stream(), _StopFinder(stops), ending or Ending()
         until = 0.0
         self.batch.join(row)
         try:
             while deadline is None or time.monotonic() < deadline:
                 if not (ids := self.batch.read(row, until, deadline)):
+                    ending.by_itself = row.finished
                     break
-                until = time.monotonic() + interval()
-                if pieces := [piece for id_ in ids if (piece := finder.push(decoder.push(id_)))]:
+                until, pieces = time.monotonic() + interval(), []
+                for id_ in ids:
+                    ending.tokens += 1
+                    pieces += [piece] if (piece := finder.push(decoder.push(id_))) else []
+                    if finder.found:
+                        ending.by_itself = True
+                        break
+                if pieces:
                     yield pieces
                 if finder.found:
                     return
@@ -291,6 +303,19 @@ def _one_by_one(bursts):
     with closing(bursts):
         for burst in bursts:
             yield from burst
+
+
+@dataclass
+class Ending:
+    """How a text ended.
+
+    Attributes:
+        tokens: of the text so far, those of a stop text included.
+        by_itself: the model ended it, or a stop text did, and no limit of tokens, context or time.
+    """
+
+    tokens: int = 0
+    by_itself: bool = False
 
 
 class _Constraint:
@@ -345,10 +370,23 @@ def _number(name, value):
     return int(value) if kind is Integral else float(value)
 
 
+def _text(field, text):
+    """Return a text as it is.
+
+    Raises:
+        InputError: it is none, or holds half a character.
+    """
+    if not isinstance(text, str):
+        raise InputError(field, f"must be a text, not {type(text).__name__}")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(field, "holds half a character (a surrogate)")
+    return text
+
+
 def _stops(stop):
     """Return the stop texts as a list."""
-    stops = [] if stop is None else [stop] if isinstance(stop, str) else list(stop)
-    if not all(isinstance(text, str) and text for text in stops):
+    stops = [] if stop is None else [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, list | tuple) or not all(isinstance(text, str) and text for text in stops):
         raise InputError("stop", "give a text, or a list of texts, none of them empty")
     return stops
 

@@ -138,7 +138,7 @@ class ImageGenerator:
             ModelFolderError: names the file that is missing, altered or refused.
             ProviderError: none of the providers can be had.
         """
-        folder = ModelFolder.open(folder_or_hub_id)
+        folder = ModelFolder.open(folder_or_hub_id, "text_to_image")
         graphs = [folder.graphs(name) for name in ("text_encoder", "transformer")]
         encoder, transformer = create_sessions(graphs, providers, threads)
         about = {"provider": transformer.provider, "threads": transformer.threads, "skipped": transformer.skipped}

@@ -100,7 +100,7 @@ class Translator:
             ModelFolderError: names the file that is missing, altered or refused.
             ProviderError: none of the providers can be had.
         """
-        folder = ModelFolder.open(folder_or_hub_id)
+        folder = ModelFolder.open(folder_or_hub_id, "translation")
         stacks = [folder.graphs(f"{stack}_model") for stack in ("encoder", "decoder")]
         encoder, decoder = create_sessions(stacks, providers, threads)
         model = EncoderDecoder(encoder, decoder, folder.config)

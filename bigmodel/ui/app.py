@@ -128,8 +128,6 @@ def launch(demo, **options):
         "favicon_path": str(metadata.ICON),
         "pwa": True,
     }
-    if port := os.environ.get("GRADIO_SERVER_PORT"):  # this one, where Gradio would take the next free one
-        settings["server_port"] = int(port) if port.isdigit() else 0
     trust_proxy()
     operation = demo.operation
     guards = [Middleware(Guard, operation=operation), Middleware(Login), *metadata.middleware()]

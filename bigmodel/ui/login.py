@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from bigmodel.limits import LIMITS
 from bigmodel.ui.guard import Visitors, visitor_of
 
-PATHS = re.compile(r"/(v1|cards|gradio_api/mcp)(/|$)")  # under whatever sub-path
+PATHS = re.compile(r"/(v1|cards|metrics|openapi\.json|gradio_api/mcp)(/|$)")  # under whatever sub-path
 COOKIES = "access-token", "access-token-unsecure"
 WRONG = "log in first; a program sends USER:PASSWORD as its API key (Authorization: Bearer USER:PASSWORD)"
 

@@ -5,7 +5,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bigmodel.config import read_json
+from bigmodel.config import read_config
 from bigmodel.errors import BigModelError, InputError, ModelFolderError
 from bigmodel.runtime.artifacts import fetch, is_hub_id
 from bigmodel.ui import logs, zero_gpu
@@ -67,7 +67,7 @@ class Models:
 
     def _describe(self, folder):
         try:
-            card = read_json(folder / "config.json").get("bigmodel") or {}
+            card = read_config(folder).get("bigmodel") or {}
             name = card.get("name", folder.name)
             if name in self.entries:
                 return Entry(str(folder), folder, fault=f"{folder.name}: another folder is named {name} already")
@@ -111,7 +111,7 @@ class Models:
 
     def _fetch(self, entry):
         folder = fetch(entry.path)
-        card = read_json(folder / "config.json").get("bigmodel") or {}
+        card = read_config(folder).get("bigmodel") or {}
         if card.get("task") not in self.loaders:
             raise ModelFolderError(f"{entry.path}: bigmodel.task of its config.json is {card.get('task')!r}")
         entry.path, entry.card = folder, card

@@ -23,7 +23,12 @@ def launch_options(argv=None):
         help="a public link through Gradio's tunnel, for up to a week (GRADIO_SHARE=true)",
     )
     parser.add_argument("--host", help="0.0.0.0 to be reached from other machines (GRADIO_SERVER_NAME)")
-    parser.add_argument("--port", type=int, help="7860, or the next that is free (GRADIO_SERVER_PORT)")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=os.environ.get("GRADIO_SERVER_PORT") or None,
+        help="7860, or the next that is free (GRADIO_SERVER_PORT)",
+    )
     parser.add_argument("--root-path", help="behind a proxy under a sub-path, such as /bigmodel (GRADIO_ROOT_PATH)")
     parser.add_argument(
         "--auth",
@@ -36,6 +41,13 @@ def launch_options(argv=None):
     named = {"server_name": options.host, "server_port": options.port, "root_path": options.root_path}
     given = {name: value for name, value in named.items() if value is not None}
     return {**given, "share": options.share, "auth": options.auth}
+
+
+def _port(text):
+    """Return a port's number."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; give a number from 1 to 65535")
+    return int(text)
 
 
 def _accounts(text):

@@ -40,9 +40,9 @@ def check_number(name, value, low, high, *, whole=False, optional=True):
     if not known or (isinstance(value, float) and not math.isfinite(value)):
         raise InputError(name, f"{str(value)[:40]!r} is not {number}; {wanted}")
     if whole and value != int(value):
-        raise InputError(name, f"{value} is not {number}; {wanted}")
+        raise InputError(name, f"{str(value)[:40]} is not {number}; {wanted}")
     if not low <= value <= high:
-        raise InputError(name, f"{value} is out of range; {wanted}")
+        raise InputError(name, f"{str(value)[:40]} is out of range; {wanted}")
     return int(value) if whole else float(value)
 
 

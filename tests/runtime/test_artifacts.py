@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bigmodel.errors import ModelFolderError
+from bigmodel.errors import ConfigError, ModelFolderError
 from bigmodel.runtime import artifacts
 from bigmodel.runtime.artifacts import ModelFolder, find_models, write_manifest
 from bigmodel.runtime.onnx_files import external_data
@@ -36,6 +36,20 @@ def test_a_good_folder_opens(folder):
     assert model.file(GRAPH).is_file()
     with pytest.raises(ModelFolderError, match="absent.json"):
         model.file("absent.json")
+
+
+def test_a_model_of_another_task(folder):
+    assert ModelFolder.open(folder, "text_generation").name == "tiny-stories"
+    with pytest.raises(ModelFolderError, match="is a model of text_generation, not of translation"):
+        ModelFolder.open(folder, "translation")
+
+
+@pytest.mark.parametrize("content, words", [("[]", "is not an object"), ('{"bigmodel": "x"}', "is no description")])
+def test_a_config_that_is_none(folder, content, words):
+    (folder / "config.json").write_text(content)
+    write_manifest(folder)
+    with pytest.raises(ConfigError, match=f"config.json.* {words}"):
+        ModelFolder.open(folder)
 
 
 @pytest.mark.parametrize("shipped", find_models(SHIPPED), ids=lambda shipped: shipped.name)

@@ -61,6 +61,12 @@ def test_temperature_0_is_the_argmax(logits, seed, top_k):
     assert Sampler(0, top_k, 0.9, seed)(logits) == logits.argmax()
 
 
+@pytest.mark.parametrize("temperature", [1e-40, 1e-7])
+def test_a_temperature_near_0_is_0(temperature):
+    logits, sampler = np.array([1.0, 3.0, 2.0], np.float32), Sampler(temperature)
+    assert sampler(logits) == 1 and sampler.among(logits[[1, 2]], np.array([1, 2])) == 1
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 3))
 def test_equal_seeds_choose_equally(seed, temperature):
     logits = np.random.default_rng(seed).normal(size=(12, 50)).astype(np.float32)

@@ -31,12 +31,22 @@ def test_unknown_characters_are_told(tiny_poetry, capsys):
     assert "skipped, unknown to the model: fox" in capsys.readouterr().err
 
 
+def test_unknown_characters_are_left_out(tiny_poetry, capsys):
+    texts = []
+    for prompt, title in (("床fox", "山x"), ("床", "山")):
+        options = "--prompt", prompt, "--title", title, "--max-new-tokens", 9, "--seed", 2
+        assert generate("--model", tiny_poetry, *options) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
         (["--temperature", -1], "temperature"),
         (["--title", "Fox"], "title: tiny-stories writes no poems"),
         (["--threads", 0], "threads"),
+        (["--prompt", "a\udcff"], "half a character"),
         (["--providers", "npu"], "npu"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from bigmodel.errors import InputError
 from bigmodel.text_generation.poetry import Acrostic, encode_prompt, form_for_acrostic, form_of
-from bigmodel.text_generation.runtime import START, TextGenerator
+from bigmodel.text_generation.runtime import START, Ending, TextGenerator
 
 PROMPTS = ["Once upon", "The quick brown fox jumps over the lazy", "", "“Good morning,” said the 🦊", "a"]
 
@@ -226,6 +226,20 @@ def test_special_tokens_are_never_written(poems):
         "".join(poems.stream(encode_prompt("唐诗"), temperature=5, top_k=0, top_p=1, seed=seed, constraint=constraint))
         assert not set(ids) & set(poems.tokenizer.special)
         ids.clear()
+
+
+def test_how_a_text_ended_and_how_long_it_is(stories):
+    whole = "".join(stories.stream("Once", seed=4, max_new_tokens=9, ending=(long := Ending())))
+    assert long == Ending(tokens=9, by_itself=False)
+    stop = whole[:2]
+    assert "".join(stories.stream("Once", seed=4, max_new_tokens=9, stop=stop, ending=(cut := Ending()))) == ""
+    assert cut.by_itself and 0 < cut.tokens < 9
+
+
+@pytest.mark.parametrize("wrong", [{"stop": 5}, {"stop": ["a", 3]}, {"prompts": 5}, {"prompts": None}])
+def test_what_is_no_list_of_texts(stories, wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        stories.generate(**{"prompts": ["Once"], **wrong})
 
 
 def test_unknown_characters_are_reported(poems, stories):

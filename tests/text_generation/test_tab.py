@@ -98,6 +98,42 @@ def test_a_chosen_token_goes_on_from_its_place(events):
     assert len(on["pieces"]) > 3 and on["link"]["prompt"] == "Once" + "".join(on["pieces"][:3])
 
 
+def test_what_a_text_was_made_of_outlives_a_look_inside_and_a_stop(events):
+    passage, _, _ = last(events, seed="4")
+    assert passage["link"]["seed"] == 4
+    assert events.look_inside(event("passage", index=1), passage)[0]["link"] == passage["link"]
+    assert events.stop(passage)[0]["link"] == passage["link"]
+
+
+def test_again_is_the_text_that_is_shown(events):
+    passage, _, _ = last(events, seed="1")
+    seen, alternatives = events.look_inside(event("passage", index=2), passage)
+    token = alternatives["rows"][3][0]
+    on, _, _ = last(events, "alternatives", seen, alternatives, {"token": token}, seed="9")
+    assert on["kept"] == 3
+    for shown in (passage, on):  # the fields of the page may have changed meanwhile
+        again, _, _ = last(events, "again", shown, seed="", prompt="Other", temperature=0)
+        assert again == shown
+
+
+def test_the_link_of_a_long_text_goes_on_alike(events, models):
+    generator = models.get("tiny-stories", "text_generation")
+    pieces = [f" fox number {number} ran away" for number in range(400)]
+    source = {"model": "tiny-stories"}
+    passage = {"prompt": "Once", "pieces": pieces, "source": source, "seed": 1}
+    on, _, _ = last(events, "alternatives", passage, {"place": 400}, {"token": " and"}, seed="3")
+    assert len("".join(on["pieces"])) > 8000 and len(on["link"]["prompt"]) == 4000
+    request = Request.check(models, **on["link"])
+    *_, progress = serve.write(generator, request, request.prompt)
+    assert progress.pieces == on["pieces"][401:]
+
+
+def test_a_character_that_is_left_out_does_not_make_a_special_token(models):
+    generator = models.get("tiny-stories", "text_generation")
+    with pytest.raises(InputError, match="prompt: special tokens"):
+        Request.check(models, prompt="Once <\u03b1|endoftext|>", model="tiny-stories").opening(generator, "<\u03b1|x|>")
+
+
 def test_a_link_is_checked_field_by_field(models):
     given = {"prompt": "春", "seed": "7", "top_p": "0.5", "max_new_tokens": "12", "model": "x", "title": "t"}
     assert linked(given) == {**given, "top_p": 0.5, "max_new_tokens": 12}

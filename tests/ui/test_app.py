@@ -65,7 +65,7 @@ def test_every_fault_names_its_file(tmp_path):
     assert faults["no-json"].startswith("no-json/config.json is not JSON")
     assert faults["no-task"] == "no-task/config.json: bigmodel.task is None"
     assert faults["fails"] == "fails: RuntimeError: fails/onnx/model.onnx is spoilt"
-    assert faults["list"] == "list/config.json: bigmodel is no description of a model"
+    assert faults["list"] == "list/config.json is not an object of JSON"
     assert faults["odd"] == "odd/config.json: bigmodel is no description of a model"
     with pytest.raises(InputError, match="model: fails is not served"):
         models.get("fails", "t")

@@ -64,13 +64,21 @@ def wait_for(url, alive=lambda: True):
 
 
 def test_options_and_their_variables(monkeypatch, capsys):
-    for name in ("GRADIO_SHARE", "BIGMODEL_AUTH"):
+    for name in ("GRADIO_SHARE", "GRADIO_SERVER_PORT", "BIGMODEL_AUTH"):
         monkeypatch.delenv(name, raising=False)
     assert launch_options([]) == {"share": False, "auth": None}
     words = ["--share", "--host", "0.0.0.0", "--port", "80", "--root-path", "/big", "--auth", "ann:a:b,bob:c"]
     accounts = [("ann", "a:b"), ("bob", "c")]
     expected = {"share": True, "server_name": "0.0.0.0", "server_port": 80, "root_path": "/big", "auth": accounts}
     assert launch_options(words) == expected
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "7001")
+    assert launch_options([])["server_port"] == 7001
+    for wrong in ("99999", "-5", "0", "abc"):
+        monkeypatch.setenv("GRADIO_SERVER_PORT", wrong)
+        with pytest.raises(SystemExit):
+            launch_options([])
+        assert "--port: " in (said := capsys.readouterr().err) and "is no port; give a number from 1 to 65535" in said
+    monkeypatch.delenv("GRADIO_SERVER_PORT")
     monkeypatch.setenv("GRADIO_SHARE", "True")
     monkeypatch.setenv("BIGMODEL_AUTH", "ann:a")
     assert launch_options([]) == {"share": True, "auth": [("ann", "a")]}
@@ -93,8 +101,10 @@ def test_without_a_tunnel_it_goes_on_locally(models_root):
 
 def test_a_password_is_asked_for_everywhere_but_by_a_balancer(models_root):
     variables = {"BIGMODEL_AUTH": "ann:secret", "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_MCP_SERVER": "true"}
+    variables["BIGMODEL_METRICS"] = "1"
     with served(models_root, **variables) as (url, _):
         closed = ["config", "v1/models", "cards/tiny-stories/samples.png", "gradio_api/mcp/", "gradio_api/mcp/schema"]
+        closed += ["metrics", "openapi.json"]
         assert {path: httpx.get(f"{url}/{path}").status_code for path in closed} == dict.fromkeys(closed, 401)
         client = Client(url, auth=("ann", "secret"), verbose=False)
         assert client.predict("Once", api_name="/generate_text").startswith("Once")

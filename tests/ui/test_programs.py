@@ -53,18 +53,23 @@ def test_openai_streams_the_same(client):
     stop = whole[8:11]
     cut = client.completions.create(**asked, stop=[stop])
     assert cut.choices[0].text == whole[: whole.index(stop)] and cut.choices[0].finish_reason == "stop"
+    used = cut.usage.completion_tokens
+    last = client.completions.create(**{**asked, "max_tokens": used}, stop=stop)  # found in the last that it may write
+    assert last.choices[0].finish_reason == "stop" and last.usage.completion_tokens == used < 30
 
 
 @pytest.mark.parametrize(
     ("wrong", "param", "message"),
     [
         ({"model": "gpt"}, "model", "'gpt' is unknown; choose one of"),
-        ({"max_tokens": 0}, "max_tokens", "out of range; give a whole number from 1 to 1024"),
+        ({"max_tokens": 0}, "max_tokens", "max_tokens: 0 is out of range; give a whole number from 1 to 1024"),
         ({"n": 2}, "n", "'2' is not offered here; leave it out"),
         ({"prompt": ["a", "b"]}, "prompt", "must be a text, not list"),
         ({"stop": [""]}, "stop", "none of them empty"),
         ({"stop": 5}, "stop", "give a text, or up to 4 texts of up to 100 characters"),
         ({"stop": "a" * 101}, "stop", "give a text, or up to 4 texts of up to 100 characters"),
+        ({"stop": False}, "stop", "give a text, or up to 4 texts of up to 100 characters"),
+        ({"presence_penalty": 2}, "presence_penalty", "'2' is not offered here; leave it out"),
         ({"stop": ["a"] * 5}, "stop", "give a text, or up to 4 texts of up to 100 characters"),
         ({"max_tokens": 10**400}, "max_tokens", "out of range"),
     ],
