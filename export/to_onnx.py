@@ -13,6 +13,7 @@ compares each with torch; above the tolerance nothing is written.
 """
 
 import argparse
+import contextlib
 import shutil
 import tempfile
 from importlib import import_module
@@ -21,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.numpy import save_file
-from safetensors.torch import load_file
 
 from bigmodel.config import read_json, write_json
-from bigmodel.errors import ConfigError, ExportError, ModelFolderError
+from bigmodel.errors import ConfigError, ExportError
 from bigmodel.evaluation.results import read_metrics, write_metrics
+from bigmodel.nn.checkpoint import read_tensors
 from bigmodel.registry import TASKS
 from bigmodel.runtime.artifacts import write_manifest
 from export.quantize import DEFAULT_RECIPE, RECIPES
@@ -79,18 +80,17 @@ def export(source, out, recipe=DEFAULT_RECIPE):
         dict of graph name -> what parity.measure found.
 
     Raises:
-        ModelFolderError: source lacks a file or a tensor.
+        ModelFolderError: source lacks a tensor, or model.safetensors is missing or broken.
         ExportError: a graph differs from the model by more than its tolerance; nothing is written.
-        ConfigError: the task has no specification.
+        ConfigError: source has no config.json, the task has no specification, or out cannot be made.
     """
     source, out = Path(source), Path(out)
     values = read_json(source / "config.json")
     task = values.get("bigmodel", {}).get("task", "text_generation")
     if task not in TASKS:
         raise ConfigError(f"{source}: no specification exports {task!r}; there are {', '.join(TASKS)}")
-    out.mkdir(parents=True, exist_ok=True)
     chosen = {name: value for name, value in read_metrics(out).items() if name == "license"}  # a training says none
-    with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
+    with _folder(out), tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
         scratch = Path(scratch)
         tensors = half_precision(source)
         save_file(tensors, scratch / "model.safetensors", metadata={"format": "pt"})
@@ -111,17 +111,31 @@ def export(source, out, recipe=DEFAULT_RECIPE):
     return report
 
 
+@contextlib.contextmanager
+def _folder(path):
+    """Make a folder where it is missing; after an error it is missing again."""
+    new = not path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {path} cannot be made a folder: {error.strerror}") from error
+    try:
+        yield
+    except BaseException:
+        if new:
+            shutil.rmtree(path)
+        raise
+
+
 def half_precision(source):
     """Read model.safetensors of a folder as a dict of float16 arrays.
 
     Raises:
-        ModelFolderError: the file is missing.
+        ModelFolderError: the file is missing or broken.
         ExportError: a weight is beyond float16's range.
     """
     path = source / "model.safetensors"
-    if not path.exists():
-        raise ModelFolderError(f"{path} is missing")
-    tensors = {name: tensor.to(torch.float16).numpy() for name, tensor in load_file(path).items()}
+    tensors = {name: tensor.to(torch.float16).numpy() for name, tensor in read_tensors(source).items()}
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ExportError(f"{path}: {name} holds a value that float16 cannot")

@@ -7,6 +7,7 @@ import torch
 
 from bigmodel.errors import DataError
 from bigmodel.training.pictures import normalise, read_labelled
+from bigmodel.training.shares import share
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def load(config, path, split):
         Pictures, and the labels' names.
 
     Raises:
-        DataError: the corpus is missing or broken, or has other labels than the configuration.
+        DataError: the corpus is missing or broken, has one label alone, or others than the configuration.
     """
     shape = config.transformer
     mode = "L" if shape.num_channels == 1 else "RGB"
@@ -49,6 +50,8 @@ def load(config, path, split):
     names = list(config.labels or names or map(str, range(labels.max() + 1)))
     if labels.min() < 0 or labels.max() >= len(names):
         raise DataError(f"{path}: labels go to {labels.max()}, but there are {len(names)} names")
+    if len(names) < 2:
+        raise DataError(f"{path} has the label {names[0]} alone; give two or more")
     chosen = np.arange(len(labels))
     if split != "test":
         order = np.random.default_rng(0).permutation(len(labels))
@@ -105,15 +108,16 @@ class PictureBatches:
 
         Args:
             step: number of the batch, from 0.
-            rank, world: this process and how many share the batch.
+            rank, world: this process and how many share the batch; world divides batch_size.
 
         Returns:
             pixel_values: (batch_size / world, channels, height, width) float32, normalised.
             targets: (batch_size / world, num_labels) float32, rows sum to 1.
+
+        Raises:
+            ConfigError: world does not divide batch_size.
         """
-        share = self.batch_size // world
-        first = step * self.batch_size + rank * share
-        rows = np.array([self._pick(first + i) for i in range(share)])
+        rows = np.array([self._pick(number) for number in share(step, self.batch_size, rank, world)])
         rng = np.random.default_rng((self.seed, step, rank))
         images = augment(self.pictures.images[rows], self.augmentation, rng)
         pixel_values, targets = normalise(images, self.mean, self.std), self.targets[self.pictures.labels[rows]]

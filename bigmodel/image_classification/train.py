@@ -14,7 +14,7 @@ from bigmodel.image_classification.model import make_model, measure, predict, sa
 from bigmodel.training import command
 from bigmodel.training.facts import corpus_facts, training_facts
 from bigmodel.training.loop import Trainer
-from bigmodel.training.pictures import normalise, statistics, write_preparation
+from bigmodel.training.pictures import keep_labels, normalise, statistics, write_preparation
 from bigmodel.training.state import load_state
 
 SAMPLE = 10_000  # training pictures whose features are measured
@@ -54,11 +54,16 @@ def train(config, data, folder, *, preset_name=None):
 
     Returns:
         dict: the last validation: "loss" in nats, "accuracy" as a share.
+
+    Raises:
+        DataError: the corpus is missing, broken or too small.
+        TrainingError: the folder holds a run of other labels or pictures.
     """
     data, folder = Path(data), Path(folder)
     pictures, labels = load(config, data / config.corpus, "train")
     valid, _ = load(config, data / config.corpus, "valid")
     mean, std = statistics(pictures.images)
+    keep_labels(folder, labels, mean, std)
     batches = PictureBatches(
         pictures,
         num_labels=len(labels),
@@ -77,7 +82,7 @@ def train(config, data, folder, *, preset_name=None):
         model = trainer.model.eval()
         found = calibrated(model, pictures, valid, mean, std)
         write_folder(config, model, labels, mean, std, found, folder / "model")
-        corpora = [(config.corpus, split, 1) for split in ("train", "valid")]
+        corpora = [(config.corpus, "train", 1, len(pictures)), (config.corpus, "valid", 1, len(valid))]
         facts = {"training": training_facts(config, trainer, preset=preset_name), "data": corpus_facts(corpora, data)}
         write_json(folder / "model" / "metrics.json", facts)  # figures of other weights would be wrong now
     return result

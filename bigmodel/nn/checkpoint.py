@@ -4,10 +4,11 @@ import math
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from bigmodel.config import TransformerConfig, read_json, write_json
-from bigmodel.errors import ConfigError
+from bigmodel.errors import ModelFolderError
 from bigmodel.nn.transformer import CausalLM, EncoderDecoder
 
 # our layer's part -> its place in T5's layer and its name there; the feed-forward part is the last
@@ -61,20 +62,32 @@ def read_weights(folder):
     """Return the config.json and the weights, in float32, that write_weights wrote.
 
     Raises:
-        ConfigError: a file is missing, or config.json is not JSON.
+        ConfigError, ModelFolderError: a file is missing or broken.
     """
-    folder = Path(folder)
-    values, path = read_json(folder / "config.json"), folder / "model.safetensors"
-    if not path.exists():
-        raise ConfigError(f"{path} is missing")
-    return values, {name: weight.float() for name, weight in load_file(path).items()}
+    values, tensors = read_json(Path(folder) / "config.json"), read_tensors(folder)
+    return values, {name: weight.float() for name, weight in tensors.items()}
+
+
+def read_tensors(folder):
+    """Return the tensors of a folder's model.safetensors, as they are stored.
+
+    Raises:
+        ModelFolderError: the file is missing or broken.
+    """
+    path = Path(folder) / "model.safetensors"
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise ModelFolderError(f"{path} is missing") from error
+    except (SafetensorError, OSError) as error:
+        raise ModelFolderError(f"{path} cannot be read: {error}") from error
 
 
 def from_pretrained(folder, *, dtype=torch.float32):
     """Read the folder that save_pretrained wrote and return a CausalLM or an EncoderDecoder in evaluation mode.
 
     Raises:
-        ConfigError: a file is missing, or config.json lacks a key.
+        ConfigError, ModelFolderError: a file is missing or broken, or config.json lacks a key.
         RuntimeError: the weights do not fit the configuration.
     """
     values, state = read_weights(folder)

@@ -11,6 +11,7 @@ from bigmodel.config import read_json
 from bigmodel.errors import DataError
 from bigmodel.object_detection.scenes import compose, read_cutouts
 from bigmodel.training.pictures import decode, normalise, read_parquet, statistics
+from bigmodel.training.shares import share
 
 COCO = "*.json"  # beside the pictures of a split
 VISIBLE = 0.3  # share of a box that must stay in a cut picture
@@ -36,7 +37,8 @@ def read_boxes(path, split, labels=None):
 
     Args:
         path: parquet with columns image, boxes (xyxy in 0..1), labels (names) and split; or a folder of a folder for
-            each split, with pictures and COCO's JSON beside them.
+            each split, with pictures and COCO's JSON beside them. Boxes are of the pictures as they are stored: these
+            are not turned as their EXIF data say.
         split: "train", "val" or "test".
         labels: names of the classes; None takes the corpus' own, sorted.
 
@@ -44,13 +46,15 @@ def read_boxes(path, split, labels=None):
         list of Picture, and the labels' names.
 
     Raises:
-        DataError: nothing is there, or a label is unknown.
+        DataError: nothing is there, a box is none, or a label is unknown; or no picture has a box.
     """
     path = Path(path)
     rows = list(_read_coco(path / split) if path.is_dir() else _read_rows(path, split))
     if not rows:
         raise DataError(f"{path} has no pictures of the split {split}")
     names = list(labels or sorted({name for _, _, named in rows for name in named}))
+    if not names:
+        raise DataError(f"{path}: no picture of the split {split} has a box")
     numbers = {name: i for i, name in enumerate(names)}
     unknown = {name for _, _, named in rows for name in named} - set(names)
     if unknown:
@@ -65,7 +69,10 @@ def read_boxes(path, split, labels=None):
 
 def _read_rows(path, split):
     for row in read_parquet(path, split, ["boxes", "labels"]):
-        yield decode(row["image"]), row["boxes"], row["labels"]
+        boxes, labels, where = row["boxes"] or [], row["labels"] or [], row["where"]
+        if len(boxes) != len(labels) or not all(isinstance(label, str) for label in labels):
+            raise DataError(f"{where}: {len(boxes)} boxes have the labels {labels}; give a name for each")
+        yield decode(row["image"], upright=False, where=where), [_numbers(box, where) for box in boxes], labels
 
 
 def _read_coco(folder):
@@ -77,16 +84,25 @@ def _read_coco(folder):
             for annotation in values["annotations"]:
                 objects.setdefault(annotation["image_id"], []).append(annotation)
             for picture in values["images"]:
-                image = decode(folder / picture["file_name"])
-                high, wide = image.shape[:2]
+                image = decode(folder / picture["file_name"], upright=False)
                 inside = objects.get(picture["id"], [])
-                boxes = [_shares(annotation["bbox"], wide, high) for annotation in inside]
+                where = f"{file}, {picture['file_name']}"
+                boxes = [_shares(_numbers(annotation["bbox"], where), *image.shape[:2]) for annotation in inside]
                 yield image, boxes, [names[annotation["category_id"]] for annotation in inside]
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise DataError(f"{file} is not COCO's JSON of boxes: {error} is missing") from error
+        except TypeError as error:
+            raise DataError(f"{file} is not COCO's JSON of boxes: {error}") from error
 
 
-def _shares(bbox, wide, high):
+def _numbers(box, where):
+    """Return a box if it is four numbers; ``where`` says in a message where it is."""
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(edge, int | float) for edge in box):
+        raise DataError(f"{where}: the box {box} is not four numbers")
+    return box
+
+
+def _shares(bbox, high, wide):
     left, top, width, height = bbox
     return [left / wide, top / high, (left + width) / wide, (top + height) / high]
 
@@ -135,6 +151,7 @@ class BoxBatches:
     Args:
         draw: function of (index, rng) that returns the Picture of an index, of the model's size.
         count: pictures of an epoch, after which the order changes.
+        composed: ``draw`` makes a new picture every time, so that the corpus has no number of them.
         batch_size: pictures, over all processes.
         mean, std: of each channel.
         seed: of order and augmentation.
@@ -142,15 +159,9 @@ class BoxBatches:
 
     unit = "pictures"
 
-    def __init__(self, draw, *, count, batch_size, mean, std, seed):
-        self.draw, self.count, self.batch_size, self.mean, self.std, self.seed = (
-            draw,
-            count,
-            batch_size,
-            mean,
-            std,
-            seed,
-        )
+    def __init__(self, draw, *, count, batch_size, mean, std, seed, composed=False):
+        self.draw, self.count, self.batch_size, self.composed = draw, count, batch_size, composed
+        self.mean, self.std, self.seed = mean, std, seed
 
     @property
     def tokens_per_step(self):
@@ -159,8 +170,8 @@ class BoxBatches:
 
     @property
     def tokens_of_corpus(self):
-        """Pictures of an epoch."""
-        return self.count
+        """Pictures of an epoch; None where they are composed."""
+        return None if self.composed else self.count
 
     def __str__(self):
         return f"{self.batch_size} pictures"
@@ -170,17 +181,18 @@ class BoxBatches:
 
         Args:
             step: number of the batch, from 0.
-            rank, world: this process and how many share the batch.
+            rank, world: this process and how many share the batch; world divides batch_size.
 
         Returns:
             pixel_values: (batch_size / world, 3, height, width) float32, normalised.
             labels: (batch_size / world, objects) int64, -1 at padding.
             boxes: (batch_size / world, objects, 4) float32 cxcywh, as shares of the picture.
+
+        Raises:
+            ConfigError: world does not divide batch_size.
         """
-        share = self.batch_size // world
-        first = step * self.batch_size + rank * share
         pictures = []
-        for index in range(first, first + share):
+        for index in share(step, self.batch_size, rank, world):
             epoch, position = divmod(index, self.count)
             order = np.random.default_rng((self.seed, epoch)).permutation(self.count)
             pictures.append(self.draw(order[position], np.random.default_rng((self.seed, epoch, position))))
@@ -210,6 +222,7 @@ class Corpus:
         valid: list of Picture of the model's size.
         labels: names.
         mean, std: of each channel.
+        count: pictures of the file that the training shows, alone or composed.
     """
 
     batches: BoxBatches
@@ -217,6 +230,7 @@ class Corpus:
     labels: list
     mean: list
     std: list
+    count: int = 0
 
 
 def load(config, data):
@@ -233,19 +247,20 @@ def load(config, data):
     if config.composed:
         labels = list(config.labels)
         cutouts = read_cutouts(path, labels, "train")
-        count, valid = 10_000, scenes(cutouts, size, 200, seed=10_000)
+        shown = valid = scenes(cutouts, size, 200, seed=10_000)
+        epoch, count = 10_000, len(cutouts)
         draw = lambda _, rng: Picture(*compose(cutouts, size, rng))  # noqa: E731
-        shown = valid
     else:
         shown, labels = read_boxes(path, "train", config.labels)
-        valid = [resize(picture, size) for picture in read_boxes(path, "val", labels)[0]]
-        count = len(shown)
+        valid, _ = read_boxes(path, "val", labels)
+        epoch = count = len(shown)
     mean, std = statistics(np.stack([resize(picture, size).image for picture in shown]).transpose(0, 3, 1, 2))
     if not config.composed:
         fill = tuple(round(255 * value) for value in mean)
+        valid = [letterbox(picture, size, fill) for picture in valid]
         draw = lambda index, rng: augment(shown[index], size, config.augmentation, fill, rng)  # noqa: E731
-    batches = BoxBatches(draw, count=count, batch_size=config.batch_size, mean=mean, std=std, seed=seed)
-    return Corpus(batches, valid, labels, mean, std)
+    about = {"batch_size": config.batch_size, "mean": mean, "std": std, "seed": seed, "composed": config.composed}
+    return Corpus(BoxBatches(draw, count=epoch, **about), valid, labels, mean, std, count)
 
 
 def resize(picture, size):
@@ -255,3 +270,20 @@ def resize(picture, size):
     height, width = size
     image = np.asarray(Image.fromarray(picture.image).resize((width, height), Image.Resampling.BICUBIC))
     return Picture(image, picture.boxes, picture.labels)
+
+
+def letterbox(picture, size, fill):
+    """Return all of a Picture within ``size`` (height, width), unstretched, as runtime.pictures pads what it serves.
+
+    Args:
+        fill: colour of the ground around it.
+    """
+    target = size[::-1]
+    whole = picture.image.shape[1::-1]
+    scale = min(t / s for t, s in zip(target, whole, strict=True))
+    inner = tuple(max(1, round(side * scale)) for side in whole)
+    corner = tuple((t - side) // 2 for t, side in zip(target, inner, strict=True))
+    seen = Image.new("RGB", target, fill)
+    seen.paste(Image.fromarray(picture.image).resize(inner, Image.Resampling.BICUBIC), corner)
+    boxes = (picture.boxes * np.tile(inner, 2) + np.tile(corner, 2)) / np.tile(target, 2)
+    return Picture(np.asarray(seen), boxes.astype(np.float32), picture.labels)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from bigmodel.errors import InputError
 from bigmodel.object_detection.runtime import ObjectDetector
 
 
@@ -17,7 +18,12 @@ def run(arguments):
     """Detect, print, and return 0."""
     detector = ObjectDetector.from_pretrained(arguments.model)
     for path in arguments.picture:
-        found = detector.detect(path, threshold=arguments.threshold)
+        try:
+            found = detector.detect(path, threshold=arguments.threshold)
+        except InputError as error:
+            if error.field != "image":
+                raise
+            raise InputError(path, str(error).removeprefix("image: ")) from error
         counts = ", ".join(f"{count} {name}" for name, count in found.counts(detector.labels).items() if count)
         print(f"{path}: {counts or 'nothing'}", flush=True)
         for box, name, score in zip(found.boxes, found.labels, found.scores, strict=True):

@@ -107,6 +107,8 @@ def score(found, pictures, detector, **about):
         low, high = bootstrap(results, truths, len(names))
         for i, name in enumerate(names):
             objects = sum(int((labels == i).sum()) for _, labels in truths)
+            if not objects:
+                continue
             settings = {"from": round(float(low[i]), 4), "to": round(float(high[i]), 4), "resamples": RESAMPLES}
             value = scored["classes_50"][i]
             entries.append(entry(f"ap_50 of {name}", value, "share", count=objects, settings=settings, **about))
@@ -131,6 +133,8 @@ def score(found, pictures, detector, **about):
 def bootstrap(results, truths, num_labels):
     """Return the bounds (num_labels,) of an interval of each class' precision at 0.5, pictures drawn again and again.
 
+    They are nan for a class without an object.
+
     Source: Efron 1979, doi:10.1214/aos/1176344552.
     """
     rng, drawn = np.random.default_rng(0), []
@@ -138,4 +142,7 @@ def bootstrap(results, truths, num_labels):
         chosen = rng.integers(0, len(truths), len(truths))
         again = average_precision([results[i] for i in chosen], [truths[i] for i in chosen], num_labels, [0.5])
         drawn.append(again["classes_50"])
-    return np.nanpercentile(drawn, INTERVAL, axis=0)
+    drawn = np.array(drawn)
+    there, bounds = np.isfinite(drawn).any(0), np.full((2, num_labels), np.nan)
+    bounds[:, there] = np.nanpercentile(drawn[:, there], INTERVAL, axis=0)
+    return bounds

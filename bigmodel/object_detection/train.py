@@ -14,7 +14,7 @@ from bigmodel.object_detection.model import make_model, predict, save_model
 from bigmodel.training import command
 from bigmodel.training.facts import corpus_facts, training_facts
 from bigmodel.training.loop import Trainer
-from bigmodel.training.pictures import write_preparation
+from bigmodel.training.pictures import keep_labels, write_preparation
 from bigmodel.training.state import load_state
 
 
@@ -52,16 +52,22 @@ def train(config, data, folder, *, preset_name=None):
 
     Returns:
         dict: the last validation: average precisions as shares, and "loss", what is missing to a perfect one.
+
+    Raises:
+        DataError: a file of the corpus is missing or broken.
+        TrainingError: the folder holds a run of other labels or pictures.
     """
     data, folder = Path(data), Path(folder)
     corpus = load(config, data)
+    keep_labels(folder, corpus.labels, corpus.mean, corpus.std)
     model = make_model(config, len(corpus.labels))
     trainer = Trainer(model, corpus.batches, config.settings, folder, validate=lambda model: measure(model, corpus))
     result = trainer.run()
     if trainer.rank == 0:
         trainer.model.load_state_dict(load_state(folder / "best.pt")["model"])
         write_folder(config, trainer.model, corpus, folder / "model")
-        corpora = [(config.corpus, split, 1) for split in ("train", "val")]
+        corpora = [(config.corpus, "train", 1, corpus.count)]
+        corpora += [] if config.composed else [(config.corpus, "val", 1, len(corpus.valid))]
         facts = {"training": training_facts(config, trainer, preset=preset_name), "data": corpus_facts(corpora, data)}
         write_json(folder / "model" / "metrics.json", facts)  # figures of other weights would be wrong now
     return result

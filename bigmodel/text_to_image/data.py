@@ -1,5 +1,6 @@
 """From pictures with names to batches of captions and pictures, alone and composed."""
 
+import unicodedata
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations, permutations
@@ -24,8 +25,11 @@ from bigmodel.text_to_image.captions import (
     is_held_out,
 )
 from bigmodel.training.pictures import cut_out, decode, read_parquet
+from bigmodel.training.shares import share
 from bigmodel.training.tokenizer import END_OF_TEXT, UNKNOWN, save_tokenizer
 
+NEEDED = ("name", "style")
+COLUMNS = (*NEEDED, "tone", "keywords", "codepoints")  # with texts, apart from "image" and "split"
 VALID_SHARE = 50  # one of so many training pictures is kept from the training
 COUNTS = (0.3, 0.55, 0.15)  # shares of compositions with one, two and three things
 # how large a thing is, as a share of the picture's side, by how many there are
@@ -41,7 +45,7 @@ class Picture:
         image: (size, size, 3) uint8.
         subject: Subject.
         style: of its drawing.
-        codepoints: of the character that it draws, "1f431" or several joined by "-".
+        codepoints: of the character that it draws, "1f431" or several joined by "-"; "" where it draws none.
     """
 
     image: np.ndarray
@@ -59,38 +63,65 @@ def read_pictures(path, split):
     """Read the pictures of a split.
 
     Args:
-        path: parquet with columns image, name, tone, style, keywords (separated by commas), codepoints, split.
-        split: "train", "valid" (a part of train that is kept from it), "test_style" (things never shown in this style),
-            "test_tone" or "test_name" (things never shown).
+        path: parquet with columns image, name, style, and, where there are, tone, keywords (separated by commas; the
+            name may be the first), codepoints, split. Without a column split all pictures are of the training.
+        split: "train", "valid" (a part of train that is kept from it, one picture at least), "test_style" (things never
+            shown in this style), "test_tone" or "test_name" (things never shown).
 
     Returns:
         list of Picture, of the file's size.
 
     Raises:
-        DataError: the file is missing or broken, or has no such pictures.
+        DataError: the file is missing or broken, or has no such pictures; or a row's value is none.
     """
     chinese = chinese_names(path)
-    pictures = []
-    for row in read_parquet(path, "train" if split == "valid" else split, ["name", "codepoints", "style"]):
-        if split in ("train", "valid") and (_is_valid(row) != (split == "valid")):
-            continue
-        keywords = tuple(word.strip() for word in (row.get("keywords") or "").split(",")[1:] if word.strip().isalpha())
-        name, tone = row["name"].replace(":", ","), row.get("tone") or ""
-        subject = Subject(name, chinese.get(character(row["codepoints"]), ""), keywords, tone)
-        pictures.append(Picture(decode(row["image"]), subject, row["style"], row["codepoints"]))
-    if not pictures:
+    rows = list(read_parquet(path, "train" if split == "valid" else split, NEEDED))
+    if split in ("train", "valid"):
+        valid = [_is_valid(row) for row in rows]
+        if rows and not any(valid):
+            valid[min(range(len(rows)), key=lambda i: _hash(rows[i]))] = True
+        rows = [row for row, kept in zip(rows, valid, strict=True) if kept == (split == "valid")]
+    if not rows:
         raise DataError(f"{path} has no pictures of the split {split}")
-    return pictures
+    return [_picture(row, chinese) for row in rows]
+
+
+def _picture(row, chinese):
+    """Return the Picture of a row of training.pictures.read_parquet."""
+    where, texts = row["where"], {column: row.get(column) or "" for column in COLUMNS}
+    for column, text in texts.items():
+        if not isinstance(text, str) or (column in NEEDED and not text.strip()):
+            raise DataError(f"{where}: the column {column} holds {row[column]!r}; give a text")
+    name, style, tone, keywords, codepoints = texts.values()
+    try:
+        emoji = character(codepoints)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{where}: the column codepoints holds {codepoints!r}; give such as 1f431-200d-2b1b") from error
+    keywords = [word.strip() for word in keywords.split(",")]
+    if _letters(keywords[0]) == _letters(name):
+        keywords = keywords[1:]
+    keywords = tuple(word for word in keywords if word.isalpha())
+    subject = Subject(name.replace(":", ","), chinese.get(emoji, ""), keywords, tone)
+    return Picture(decode(row["image"], where=where), subject, style, codepoints)
+
+
+def _letters(text):
+    """Return a text without what a caption's words do not tell apart."""
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text.casefold()) if letter.isalnum())
 
 
 def _is_valid(row):
+    return _hash(row) % VALID_SHARE == 0
+
+
+def _hash(row):
     key = f"{row['name']}|{row.get('tone') or ''}|{row['style']}"
-    return int.from_bytes(sha256(key.encode()).digest()[:8], "big") % VALID_SHARE == 0
+    return int.from_bytes(sha256(key.encode()).digest()[:8], "big")
 
 
 def character(codepoints):
-    """Return the emoji of "1f431-200d-2b1b", without what only says how it is shown."""
-    return "".join(chr(int(code, 16)) for code in codepoints.split("-")).replace("\ufe0f", "")
+    """Return the emoji of "1f431-200d-2b1b", without what only says how it is shown; "" of ""."""
+    return "".join(chr(int(code, 16)) for code in codepoints.split("-") if codepoints).replace("\ufe0f", "")
 
 
 def names_file(path):
@@ -230,8 +261,8 @@ class Composer:
 def make_tokenizer(pictures):
     """Return a tokenizer of whole words, and of single Chinese characters, that captions are made of.
 
-    Every word that a name has is known, and every keyword of two things at least; others become UNKNOWN, so that one
-    can tell a visitor which words no caption had.
+    Every word that a name or a style has is known, and every keyword of two things at least; others become UNKNOWN, so
+    that one can tell a visitor which words no caption had.
 
     Args:
         pictures: list of Picture.
@@ -245,7 +276,8 @@ def make_tokenizer(pictures):
         ]
     )
     split = lambda text: [word for word, _ in raw.pre_tokenizer.pre_tokenize_str(raw.normalizer.normalize_str(text))]  # noqa: E731
-    texts = [*FILLERS, *STYLES, *TONES, *TONES.values(), *RELATIONS]
+    styles = sorted({picture.style for picture in pictures})
+    texts = [*FILLERS, *STYLES, *styles, *TONES, *TONES.values(), *RELATIONS]
     texts += [text for text, _ in RELATIONS.values()] + [*COLOURS, *(text for text, _ in COLOURS.values())]
     words = {word: None for text in texts for word in split(text)}
     subjects = {picture.subject.name: picture.subject for picture in pictures}
@@ -328,8 +360,9 @@ class CaptionedBatches:
 
     @property
     def tokens_of_corpus(self):
-        """Pictures that are not composed."""
-        return len(self.pictures)
+        """Pictures that an epoch shows, the composed ones among them; None where all are."""
+        alone = 1 - self.config.composed
+        return round(len(self.pictures) / alone) if alone else None
 
     def __str__(self):
         return f"{self.config.batch_size} pictures"
@@ -339,15 +372,17 @@ class CaptionedBatches:
 
         Args:
             step: number of the batch, from 0.
-            rank, world: this process and how many share the batch.
+            rank, world: this process and how many share the batch; world divides batch_size.
 
         Returns:
             pixel_values: (batch_size / world, 3, size, size) float32 in -1..1.
             input_ids, attention_mask: (batch_size / world, max_tokens) int64.
+
+        Raises:
+            ConfigError: world does not divide batch_size.
         """
-        share = self.config.batch_size // world
-        first = step * self.config.batch_size + rank * share
-        drawn = [self._draw(np.random.default_rng((self.config.settings.seed, i))) for i in range(first, first + share)]
+        numbers = share(step, self.config.batch_size, rank, world)
+        drawn = [self._draw(np.random.default_rng((self.config.settings.seed, number))) for number in numbers]
         images, captions = zip(*drawn, strict=True)
         return collate(np.stack(images), captions, self.tokenizer, self.config.shape.max_tokens)
 

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from bigmodel.errors import ConfigError
 from bigmodel.text_to_image import png
 from bigmodel.text_to_image.runtime import ImageGenerator
 from bigmodel.text_to_image.sampler import SAMPLERS
@@ -27,7 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 
 def run(arguments):
-    """Draw, write the files, print their paths, and return 0; what was ignored and the speed go to stderr."""
+    """Draw, write the files, print their paths, and return 0; what was ignored and the speed go to stderr.
+
+    Raises:
+        ConfigError: the folder cannot be made.
+    """
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {arguments.out} cannot be made a folder: {error.strerror}") from error
     generator = ImageGenerator.from_pretrained(
         arguments.model, providers=arguments.providers, threads=arguments.threads
     )
@@ -48,7 +57,6 @@ def run(arguments):
         said[name] = generator.defaults[name] if said[name] is None else said[name]
     if arguments.variation_of is None:
         said["strength"] = None
-    arguments.out.mkdir(parents=True, exist_ok=True)
     for pixels, seed in zip(progress.images, progress.seeds, strict=True):
         path = arguments.out / png.file_name(arguments.prompt, seed)
         path.write_bytes(png.encode(pixels, {**said, "seed": seed}))

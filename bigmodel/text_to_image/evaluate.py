@@ -15,7 +15,8 @@ what the same judge says of real pictures that it has not seen, and the first as
 The figures:
 
     style_right, thing_right      the classifier sees the style, the thing that was asked for; and both
-    retrieved_first               of 100 captions of the set the matcher likes the picture's own best; by chance 1 %
+    retrieved_first               of 100 captions of the set the matcher likes the picture's own best; by chance 1 %;
+                                  captions of the training fill up a set that has fewer
     tone_right                    of the captions with each of the six skin tones, it likes the right one best
     things_and_relation_right     the judge of scenes sees both things, each where it was asked for
     copies                        the nearest picture of the training is as near as for one of twenty real ones
@@ -158,10 +159,12 @@ def find_sets(path, judges, seed):
         seed: of the captions that are chosen.
 
     Raises:
-        DataError: no picture was kept from the training.
+        DataError: no picture of a thing of the training was kept from it.
     """
     rng = np.random.default_rng(seed)
     valid = [p for p in read_pictures(path, "valid") if p.subject.name in judges.names]  # a few things have one picture
+    if not valid:
+        raise DataError(f"{path}: no picture of a thing of the training was kept from it; give things more pictures")
     chosen = [judges.pictures[i] for i in rng.permutation(len(judges.pictures))[: COUNTS["train"]]]
     pools = [picture.caption for picture in chosen], [picture.caption for picture in valid]
     sets = {"train": Asked(f"{path.stem}.train", chosen, valid, stacked(valid, judges.size), pools)}
@@ -225,7 +228,8 @@ def score(judges, asked, images, threshold, **about):
     if about["dataset"].endswith(".train"):
         count = min(len(images), len(asked.images))  # few pictures seem farther than many
         features = judges.classify(judges.images)[2]
-        for name, pictures in (("frechet_distance", images), ("frechet_distance_of_real", asked.images)):
+        both = ("frechet_distance", images), ("frechet_distance_of_real", asked.images)
+        for name, pictures in both if count > 1 else ():  # one has no covariance
             value = frechet_distance(judges.classify(pictures[:count])[2], features)
             entries.append(entry(name, value, "squared distance", count=count, settings=settings, **about))
     return entries

@@ -74,7 +74,7 @@ def train(config, data, folder, *, preset_name=None):
     if trainer.rank == 0:
         trainer.model.load_state_dict(load_state(folder / "best.pt")["model"])
         write_folder(config, trainer.model, tokenizer, pictures, composer, folder / "model")
-        corpora = [(config.corpus, split, 1) for split in ("train", "valid")]
+        corpora = [(config.corpus, "train", 1, len(pictures)), (config.corpus, "valid", 1, len(valid))]
         facts = {"training": training_facts(config, trainer, preset=preset_name), "data": corpus_facts(corpora, data)}
         write_json(folder / "model" / "metrics.json", facts)  # figures of other weights would be wrong now
     return result
@@ -114,5 +114,5 @@ def write_folder(config, model, tokenizer, pictures, composer, folder):
     save_model(model, folder, about=about)
     save_tokenizer(tokenizer, folder)
     write_json(folder / "generation_config.json", DEFAULTS)
-    names = {character(picture.codepoints): picture.subject.name for picture in pictures}
+    names = {character(picture.codepoints): picture.subject.name for picture in pictures if picture.codepoints}
     write_json(folder / "emoji.json", dict(sorted(names.items())))

@@ -16,7 +16,7 @@ def add_arguments(parser, presets):
     """
     parser.add_argument("--preset", default=next(iter(presets)), help=f"one of {', '.join(presets)}")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
-    parser.add_argument("--name", help="name of your model; default: the preset's")
+    parser.add_argument("--name", help="of your model; default: the preset's, with --train that of --out")
     parser.add_argument("--out", type=Path, help="folder of the run; default: runs/<name>")
     parser.add_argument("--init-from", type=Path, help="model folder to begin with: its weights, shape and tokenizer")
     parser.add_argument("--learning-rate", type=float, help="peak; a third of the preset's suits --init-from")
@@ -43,10 +43,15 @@ def find_preset(presets, name):
 
 
 def configure(presets, arguments):
-    """Return the chosen preset's configuration with the command line's changes to its name and settings."""
-    config = find_preset(presets, arguments.preset)
-    if arguments.name:
-        config = dataclasses.replace(config, name=arguments.name, title=arguments.name, description="")
+    """Return the chosen preset's configuration with the command line's changes to its name and settings.
+
+    A model of one's own corpus without a name has that of the run's folder.
+    """
+    config, name = find_preset(presets, arguments.preset), arguments.name
+    if getattr(arguments, "train", None) and arguments.out:
+        name = name or arguments.out.resolve().name
+    if name:
+        config = dataclasses.replace(config, name=name, title=name, description="")
     limits = {"max_minutes": arguments.minutes, "max_steps": arguments.steps}
     changes = limits if limits != {"max_minutes": None, "max_steps": None} else {}
     for name in ("learning_rate", "seed", "workers"):
@@ -72,7 +77,7 @@ def run(train, config, task, arguments):
         arguments: of the command line.
 
     Raises:
-        ConfigError: a corpus of one's own without a name.
+        ConfigError: a corpus of one's own with neither a name nor a folder that gives it one.
     """
     if getattr(arguments, "train", None) and not (arguments.name or arguments.out):
         raise ConfigError("--train: give the model a --name, too; the preset's is of the preset's corpus")

@@ -62,17 +62,19 @@ def corpus_facts(corpora, data):
     """Return a dict a corpus: name, split, weight, and what a MANIFEST.json beside it says of licence and origin.
 
     Args:
-        corpora: list of (file, split, weight).
+        corpora: list of (file, split, weight), or of (file, split, weight, count) where a split's examples are counted.
         data: folder of the corpora.
     """
     manifest = Path(data) / "MANIFEST.json"
     known = {row["file"]: row for row in read_json(manifest)} if manifest.exists() else {}
     facts = []
-    for file, split, weight in corpora:
+    for file, split, weight, *count in corpora:
         row, name = known.get(file, {}), Path(file).name if Path(file).is_absolute() else file
         row = {"note": row.get("shape"), **row, "licence": _listed(row.get("licence", row.get("license")))}
         row["origin"] = [_origin(o) for o in row.get("origin", ())]
         about = {key: row[key] for key in ("licence", "note", "origin", "examples") if row.get(key)}
+        if count:  # the manifest's are those of all splits
+            about["examples"] = count[0]
         if "bytes_uncompressed" in row:
             about["bytes"] = row["bytes_uncompressed"]
         name = next((name.partition(f)[0] for f in FORMATS if f in name), name)

@@ -1,43 +1,67 @@
 """Reading pictures to train on: parquet, npz, or a folder for each label."""
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
-from bigmodel.config import write_json
-from bigmodel.errors import DataError
+from bigmodel.config import read_json, write_json
+from bigmodel.errors import DataError, TrainingError
+from bigmodel.training.state import replacing
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+BROKEN = (
+    *(OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+SAME = 1e-4  # by which a channel's mean or deviation may differ from one computer to another
 WHITE = 250  # from this value on, in every channel, a pixel is ground if it is joined to the edge
 
 
-def decode(source, mode="RGB"):
-    """Return a picture as (height, width, channels) uint8; one channel for mode "L".
+def decode(source, mode="RGB", *, upright=True, where=None):
+    """Return a picture as (height, width, channels) uint8, one channel for mode "L": as runtime.pictures opens it.
+
+    What is transparent lies on white, 16 bits become 8, and the picture is turned as its EXIF data say.
 
     Args:
         source: bytes, path or open file.
-        mode: PIL's name of the colours.
+        mode: "RGB" or "L".
+        upright: turn it; False leaves it as it is stored.
+        where: its name in messages; None takes the path.
 
     Raises:
         DataError: it is no picture.
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
-            array = np.asarray(picture.convert(mode))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        name = "a picture" if isinstance(source, bytes) else source
+            array = np.asarray(_in_colours(ImageOps.exif_transpose(picture) if upright else picture).convert(mode))
+    except BROKEN as error:
+        name = where or ("a picture" if isinstance(source, bytes) else source)
         raise DataError(f"{name} cannot be read: {error}") from error
     return array if array.ndim == 3 else array[:, :, None]
+
+
+def _in_colours(picture):
+    """Return a PIL picture of any kind in RGB, on white."""
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))  # 16 bits
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
 
 
 def read_parquet(path, split=None, columns=()):
     """Yield the rows of a parquet file as dicts, those of one split where asked for.
 
+    "image" is an encoded picture, as bytes or as Hugging Face's {bytes, path}, and is yielded as bytes; "where" is
+    added, the file and the row's number for messages. Without a column "split" all rows are of the split "train".
+
     Raises:
-        DataError: the file is missing or broken, or lacks one of ``columns`` or "image", of encoded pictures.
+        DataError: the file is missing or broken, lacks one of ``columns`` or "image", or a row has no picture.
     """
     import pyarrow.parquet  # slow to import
 
@@ -47,19 +71,25 @@ def read_parquet(path, split=None, columns=()):
         raise DataError(f"{path} cannot be read: {error}") from error
     if missing := {"image", *columns} - set(file.schema_arrow.names):
         raise DataError(f"{path} has no column {', '.join(sorted(missing))}")
+    number = 0
     for batch in file.iter_batches(256):
         for row in batch.to_pylist():
-            if split is None or row.get("split") == split:
-                yield row
+            number += 1
+            if split is None or row.get("split", "train") == split:
+                where = f"{path}, row {number}"
+                image = row["image"].get("bytes") if isinstance(row["image"], dict) else row["image"]
+                if not isinstance(image, bytes):
+                    raise DataError(f"{where}: the column image holds no encoded picture")
+                yield {**row, "image": image, "where": where}
 
 
 def read_labelled(path, split, *, mode="RGB", size=None):
     """Read pictures and their labels.
 
     Args:
-        path: parquet with columns image, label, split, and class where labels have names; npz with {split}_images and
-            {split}_labels; or a folder {split}/{label}/*.jpg, or {label}/*.jpg, in which every fifth picture is of the
-            split "test".
+        path: parquet with columns image, label, split ("train" without it), and class where labels have names; npz with
+            {split}_images and {split}_labels; or a folder {split}/{label}/*.jpg, or {label}/*.jpg, in which every fifth
+            picture is of the split "test".
         split: "train" or "test".
         mode: "RGB" or "L".
         size: (height, width) that pictures are scaled and cropped to; None takes them as they are.
@@ -70,7 +100,7 @@ def read_labelled(path, split, *, mode="RGB", size=None):
         names: list of the labels' names; None where the file has none.
 
     Raises:
-        DataError: nothing is there, or the pictures differ in size.
+        DataError: nothing is there, the folder of a label is empty, or the pictures differ in size.
     """
     path = Path(path)
     if path.suffix == ".npz":
@@ -102,6 +132,8 @@ def _read_folder(path, split, mode, size):
     images, labels = [], []
     for label, folder in enumerate(folders):
         files = sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS)
+        if not files:
+            raise DataError(f"{folder} has no pictures ({', '.join(ENDINGS)})")
         kept = files if parted else [f for i, f in enumerate(files) if (i % 5 == 4) == (split == "test")]
         images += [fit(decode(file, mode), size) for file in kept]
         labels += [label] * len(kept)
@@ -110,7 +142,7 @@ def _read_folder(path, split, mode, size):
 
 def _read_table(path, split, mode, size):
     rows = [
-        (fit(decode(row["image"], mode), size), row.get("class"), row["label"])
+        (fit(decode(row["image"], mode, where=row["where"]), size), row.get("class"), row["label"])
         for row in read_parquet(path, split, ["label"])
     ]
     names = {label: name for _, name, label in rows if name is not None}
@@ -165,6 +197,32 @@ def normalise(images, mean, std):
     """Return uint8 images (..., channels, height, width) as float32 tensor: 0..1, less the mean, by the deviation."""
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
     return (torch.from_numpy(images).float() / 255 - mean) / std
+
+
+def keep_labels(folder, labels, mean, std):
+    """Keep in a run's folder what its weights are trained for, and see that a run that goes on has the same.
+
+    Args:
+        folder: the run's; made where missing, gets labels.json.
+        labels: names of the classes, in the order of their numbers.
+        mean, std: of each channel, in 0..1.
+
+    Raises:
+        TrainingError: its checkpoint is of other labels, or of pictures with other colours.
+    """
+    folder = Path(folder)
+    path, values = folder / "labels.json", {"labels": list(labels), "image_mean": mean, "image_std": std}
+    if path.exists() and (folder / "checkpoint.pt").exists():
+        kept = read_json(path)
+        if kept["labels"] != values["labels"]:
+            known, now = (", ".join(names["labels"]) for names in (kept, values))
+            raise TrainingError(f"{folder} holds a run of the labels {known}, not {now}; choose another folder")
+        if not all(np.allclose(kept[name], values[name], rtol=0, atol=SAME) for name in ("image_mean", "image_std")):
+            raise TrainingError(f"{folder} holds a run of other pictures; choose another folder")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        write_json(part, values)
 
 
 def write_preparation(folder, size, mean, std, **more):

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from bigmodel.errors import ConfigError, DataError
+from bigmodel.errors import DataError
+from bigmodel.training.shares import share
 
 
 class TokenWindows:
@@ -70,10 +71,7 @@ class TokenWindows:
         Raises:
             ConfigError: world does not divide batch_size.
         """
-        if self.batch_size % world:
-            raise ConfigError(f"batch_size {self.batch_size} cannot be shared by {world} processes")
-        share = self.batch_size // world
-        first = step * self.batch_size + rank * share
-        rows = np.stack([self._window(first + i) for i in range(share)]).astype(np.int64)
+        numbers = share(step, self.batch_size, rank, world)
+        rows = np.stack([self._window(number) for number in numbers]).astype(np.int64)
         rows = torch.from_numpy(rows)
         return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()

@@ -201,8 +201,16 @@ def test_bad_sources(checkpoint, tmp_path, model):
     with pytest.raises(ConfigError, match="config.json"):
         to_onnx.export(tmp_path, tmp_path / "out")
     (tmp_path / "config.json").write_text((checkpoint / "config.json").read_text())
-    with pytest.raises(ModelFolderError, match="model.safetensors"):
+    with pytest.raises(ModelFolderError, match="model.safetensors is missing"):
         to_onnx.export(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()  # it was made for nothing
+    (tmp_path / "model.safetensors").write_bytes(b"broken")
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(ModelFolderError, match="model.safetensors cannot be read"):
+        to_onnx.export(tmp_path, tmp_path / "kept")
+    assert not list((tmp_path / "kept").iterdir())
+    with pytest.raises(ConfigError, match="--out .*config.json cannot be made a folder"):
+        to_onnx.export(tmp_path, tmp_path / "config.json")
     state = {name: w * 1e9 for name, w in model.state_dict().items() if name != "lm_head.weight"}
     from safetensors.torch import save_file
 

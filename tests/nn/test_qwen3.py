@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bigmodel.config import TransformerConfig, read_json
-from bigmodel.errors import ConfigError
+from bigmodel.errors import ConfigError, ModelFolderError
 from bigmodel.nn.cache import KVCache
 from bigmodel.nn.checkpoint import from_pretrained, save_pretrained
 from bigmodel.nn.transformer import CausalLM
@@ -81,6 +81,17 @@ def test_sixteen_bit_files_are_named_and_close(folder, tmp_path):
     again = from_pretrained(path)
     for name, weight in model.state_dict().items():
         assert torch.equal(weight.bfloat16().float(), again.state_dict()[name])
+
+
+def test_weights_that_are_broken_are_named(folder):
+    path, _ = folder
+    weights = path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelFolderError, match="model.safetensors cannot be read"):
+        from_pretrained(path)
+    weights.unlink()
+    with pytest.raises(ModelFolderError, match="model.safetensors is missing"):
+        from_pretrained(path)
 
 
 def test_a_config_without_a_key_is_refused(make_config):

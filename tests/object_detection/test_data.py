@@ -11,8 +11,9 @@ torch = pytest.importorskip("torch")
 
 from bigmodel.errors import DataError  # noqa: E402
 from bigmodel.object_detection.config import Augmentation  # noqa: E402
-from bigmodel.object_detection.data import BoxBatches, Picture, augment, read_boxes, scenes  # noqa: E402
+from bigmodel.object_detection.data import BoxBatches, Picture, augment, letterbox, read_boxes, scenes  # noqa: E402
 from bigmodel.object_detection.scenes import Cutout, cut_out, read_cutouts  # noqa: E402
+from bigmodel.runtime.pictures import Preparation  # noqa: E402
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -109,6 +110,24 @@ def test_an_epoch_shows_every_picture_once():
     assert sorted(drawn[:6]) == sorted(drawn[6:]) == list(range(6)) and drawn[:6] != drawn[6:]
 
 
+def test_scenes_have_no_epoch():
+    options = {"count": 6, "batch_size": 2, "mean": [0.5] * 3, "std": [0.25] * 3, "seed": 3}
+    assert BoxBatches(None, **options).tokens_of_corpus == 6
+    assert BoxBatches(None, **options, composed=True).tokens_of_corpus is None
+
+
+@pytest.mark.parametrize("size", [(60, 80), (64, 64), (32, 128), (33, 90)])
+def test_validation_sees_pictures_as_they_are_served(size):
+    picture, mean = painted(), (0.5, 0.3, 0.1)
+    seen, placement = Preparation(size, mean, (0.2,) * 3).see(picture.image, "pad")
+    padded = letterbox(picture, size, tuple(round(255 * value) for value in mean))
+    np.testing.assert_array_equal(padded.image, seen.transpose(1, 2, 0))
+    served = placement.forth(picture.boxes * [80, 60, 80, 60]) / np.tile(size[::-1], 2)
+    np.testing.assert_allclose(padded.boxes, served, atol=1e-6)
+    if size == (60, 80):
+        assert (padded.boxes == picture.boxes).all() and (padded.image == picture.image).all()
+
+
 def png(array):
     file = io.BytesIO()
     Image.fromarray(array).save(file, "png")
@@ -130,6 +149,15 @@ def test_parquet_with_boxes(tmp_path):
         read_boxes(tmp_path / "some.parquet", "train", ["blue"])
     with pytest.raises(DataError, match="no pictures of the split val"):
         read_boxes(tmp_path / "some.parquet", "val")
+    for boxes, labels, message in (
+        ([[0.2, 0.3, 0.5]], ["red"], r"row 1: the box \[0.2, 0.3, 0.5\] is not four numbers"),
+        ([[0.2, 0.3, 0.5, 0.7]], [], "row 1: 1 boxes have the labels"),
+        ([[0.2, 0.3, 0.5, 0.7]], [None], "row 1: 1 boxes have the labels"),
+    ):
+        row = {**rows[0], "boxes": boxes, "labels": labels}
+        parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "bad")
+        with pytest.raises(DataError, match=message):
+            read_boxes(tmp_path / "bad", "train")
 
 
 def test_a_folder_with_cocos_json(tmp_path):
@@ -144,9 +172,34 @@ def test_a_folder_with_cocos_json(tmp_path):
     [picture], names = read_boxes(tmp_path, "train")
     assert names == ["red"]
     np.testing.assert_allclose(picture.boxes, [[0.2, 0.3, 0.5, 0.7]], atol=1e-6)
-    (tmp_path / "train/boxes.json").write_text("{}")
-    with pytest.raises(DataError, match="not COCO's JSON"):
+    for text in ("{}", "[]", '{"categories": [null]}'):
+        (tmp_path / "train/boxes.json").write_text(text)
+        with pytest.raises(DataError, match="not COCO's JSON"):
+            read_boxes(tmp_path, "train")
+    (tmp_path / "train/boxes.json").write_text(json.dumps({**values, "annotations": []}))
+    with pytest.raises(DataError, match="no picture of the split train has a box"):
         read_boxes(tmp_path, "train")
+    for bbox in ([16, 18, 24], None, "none", ["16", "18", "24", "24"], [16, 18, 24, None]):
+        values["annotations"][0]["bbox"] = bbox
+        (tmp_path / "train/boxes.json").write_text(json.dumps(values))
+        with pytest.raises(DataError, match=r"boxes.json, a.png: the box .* is not four numbers"):
+            read_boxes(tmp_path, "train")
+
+
+def test_boxes_are_of_the_stored_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "train").mkdir()
+    Image.fromarray(painted().image).save(tmp_path / "train/a.jpg", exif=exif)
+    values = {
+        "images": [{"id": 7, "file_name": "a.jpg"}],
+        "categories": [{"id": 3, "name": "red"}],
+        "annotations": [{"image_id": 7, "category_id": 3, "bbox": [16, 18, 24, 24]}],
+    }
+    (tmp_path / "train/boxes.json").write_text(json.dumps(values))
+    [picture], _ = read_boxes(tmp_path, "train")
+    assert picture.image.shape == (60, 80, 3)
+    np.testing.assert_allclose(picture.boxes[0] * [80, 60, 80, 60], extent(picture.image), atol=1.6)
 
 
 def test_emoji_of_a_split(tmp_path):

@@ -1,5 +1,6 @@
 """A small corpus from the command line to a served folder with figures and a card."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -12,11 +13,13 @@ torch = pytest.importorskip("torch")
 
 from bigmodel.cli import main  # noqa: E402
 from bigmodel.config import VisionConfig, read_json  # noqa: E402
-from bigmodel.errors import DataError  # noqa: E402
+from bigmodel.errors import DataError, TrainingError  # noqa: E402
 from bigmodel.evaluation.report import render  # noqa: E402
 from bigmodel.object_detection import config as configs  # noqa: E402
-from bigmodel.object_detection.evaluate import find_tests  # noqa: E402
-from bigmodel.object_detection.runtime import ObjectDetector  # noqa: E402
+from bigmodel.object_detection import train as training  # noqa: E402
+from bigmodel.object_detection.data import BoxBatches, Corpus, Picture  # noqa: E402
+from bigmodel.object_detection.evaluate import find_tests, score  # noqa: E402
+from bigmodel.object_detection.runtime import Detections, ObjectDetector  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = VisionConfig((32, 32), 3, (8, 16), (2, 4), 32, 48, 1, 2)
@@ -52,8 +55,6 @@ def trained(corpus, tmp_path_factory):
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
-        import dataclasses
-
         preset = dataclasses.replace(configs.blood_cells(), transformer=SHAPE, batch_size=8)
         patch.setitem(configs.PRESETS, "blood-cells", lambda: preset)
         words = ["--train", str(corpus), "--name", "squares", "--steps", "250", "--learning-rate", "0.004"]
@@ -96,6 +97,44 @@ def test_terminal(trained, corpus, capsys):
     assert main(["detect", "--model", str(trained), "--threshold", "0.05", str(corpus / "test/0.png")]) == 0
     out = capsys.readouterr().out
     assert "square" in out and "%" in out
+    assert main(["detect", "--model", str(trained), str(corpus / "test/0.png"), str(corpus / "none.png")]) == 2
+    assert f"error: {corpus / 'none.png'}: cannot be read" in capsys.readouterr().err
+    assert main(["detect", "--model", str(trained), "--threshold", "2", str(corpus / "test/0.png")]) == 2
+    assert "error: threshold: '2.0'" in capsys.readouterr().err
+
+
+def test_examples_are_counted_by_split(trained):
+    counts = [(row["split"], row["examples"]) for row in read_json(trained / "metrics.json")["data"]]
+    assert counts == [("train", 24), ("val", 6)]
+
+
+def test_composed_scenes_have_no_validation_file(tmp_path, monkeypatch):
+    config = dataclasses.replace(configs.scenes(), transformer=SHAPE)
+    config = dataclasses.replace(config, settings=dataclasses.replace(config.settings, max_steps=1))
+    picture = Picture(np.zeros((32, 32, 3), np.uint8), np.array([[0, 0, 0.5, 0.5]], np.float32), np.array([0]))
+    mean, std = [0.5] * 3, [0.25] * 3
+    batches = BoxBatches(lambda *_: picture, count=4, batch_size=2, mean=mean, std=std, seed=0, composed=True)
+    corpus = Corpus(batches, [picture], ["cat", "dog"], mean, std, 240)
+    monkeypatch.setattr(training, "load", lambda *_: corpus)
+    training.train(config, tmp_path, tmp_path / "run")
+    metrics = read_json(tmp_path / "run/model/metrics.json")
+    assert [(row["split"], row["examples"]) for row in metrics["data"]] == [("train", 240)]
+    assert metrics["training"]["tokens_of_corpus"] is None
+    corpus = dataclasses.replace(corpus, labels=["cat", "wolf"])
+    with pytest.raises(TrainingError, match="a run of the labels cat, dog, not cat, wolf"):
+        training.train(config, tmp_path, tmp_path / "run")
+
+
+def test_a_class_without_an_object_has_no_precision(trained, recwarn):
+    detector = ObjectDetector.from_pretrained(trained)
+    detector.labels = ["square", "circle"]
+    box = np.array([[0, 0, 16, 16]], np.float32)
+    picture = Picture(np.zeros((32, 32, 3), np.uint8), box / 32, np.array([0]))
+    found = Detections(box, ["square"], np.array([0.9], np.float32), (32, 32))
+    entries = {e["name"]: e["value"] for e in score([found], [picture], detector, dataset="d", engine="e", command="c")}
+    assert entries["ap_50 of square"] == pytest.approx(1) and "ap_50 of circle" not in entries
+    assert np.isfinite(list(entries.values())).all() and entries["count_error of circle"] == 0
+    assert not [w for w in recwarn if "NaN" in str(w.message)]
 
 
 def test_benchmark(trained, monkeypatch, capsys):

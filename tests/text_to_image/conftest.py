@@ -6,13 +6,18 @@ import pytest
 from PIL import Image
 
 
-def as_row(picture, split, **values):
-    """Return a row of a corpus, as data.read_pictures reads it."""
+def _as_row(picture, split, **values):
     file, subject = io.BytesIO(), picture.subject
     Image.fromarray(picture.image).save(file, "png")
     row = {"image": file.getvalue(), "name": subject.name, "tone": subject.tone, "style": picture.style}
     words = ", ".join([subject.name, *subject.keywords])
     return {**row, "keywords": words, "codepoints": picture.codepoints, "split": split, **values}
+
+
+@pytest.fixture(scope="session")
+def as_row():
+    """Return a function of a Picture, a split and other values that returns a row, as data.read_pictures reads it."""
+    return _as_row
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +30,7 @@ def write_corpus():
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory, emoji_pictures, write_corpus):
+def corpus(tmp_path_factory, emoji_pictures, write_corpus, as_row):
     """A parquet of five things in two styles; one is kept from every training, some are tests."""
     from bigmodel.text_to_image.data import VALID_SHARE, _is_valid
 

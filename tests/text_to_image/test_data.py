@@ -81,6 +81,51 @@ def test_chinese_names_come_from_a_file_where_their_package_is_missing(corpus, t
     assert read_pictures(copied, "train")[0].subject.chinese == "猫"
 
 
+def test_own_drawings_need_a_name_and_a_style_alone(tmp_path, emoji_pictures, write_corpus, as_row):
+    rows = [as_row(picture, "train", style="crayon") for picture in emoji_pictures[:5]]
+    own = [{"image": {"bytes": row["image"], "path": "a.png"}, "name": row["name"], "style": "crayon"} for row in rows]
+    write_corpus(tmp_path / "own.parquet", own)
+    read = {split: read_pictures(tmp_path / "own.parquet", split) for split in ("train", "valid")}
+    assert [len(pictures) for pictures in read.values()] == [4, 1]  # chance alone would keep none
+    least = min(own, key=data._hash)
+    assert read["valid"][0].subject.name == least["name"] and read["valid"][0].codepoints == ""
+    tokenizer = make_tokenizer(read["train"])
+    assert words(tokenizer, "crayon style") == ["crayon", "style", "<|endoftext|>"]
+
+
+def test_the_first_keyword_stays_unless_it_is_the_name(tmp_path, emoji_pictures, write_corpus, as_row):
+    row = as_row(emoji_pictures[0], "test_name")
+    keywords = ("cat face, pet", "Cat-Face, pet", "pet, animal", "", None)
+    write_corpus(tmp_path / "own.parquet", [{**row, "keywords": text} for text in keywords])
+    found = [picture.subject.keywords for picture in read_pictures(tmp_path / "own.parquet", "test_name")]
+    assert found == [("pet",), ("pet",), ("pet", "animal"), (), ()]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"codepoints": "cat"}, "row 1: the column codepoints holds 'cat'"),
+        ({"codepoints": "ffffffff"}, "row 1: the column codepoints holds 'ffffffff'"),
+        ({"name": None}, "row 1: the column name holds None; give a text"),
+        ({"style": ""}, "row 1: the column style holds ''; give a text"),
+        ({"keywords": ["a", "b"]}, "row 1: the column keywords holds"),
+        ({"image": None}, "row 1: the column image holds no encoded picture"),
+        ({"image": b"none"}, "own.parquet, row 1 cannot be read"),
+    ],
+)
+def test_a_value_that_is_none_is_named(tmp_path, emoji_pictures, write_corpus, as_row, values, message):
+    write_corpus(tmp_path / "own.parquet", [{**as_row(emoji_pictures[0], "test_name"), **values}])
+    with pytest.raises(DataError, match=message):
+        read_pictures(tmp_path / "own.parquet", "test_name")
+
+
+def test_codepoints_may_be_missing(tmp_path, emoji_pictures, write_corpus, as_row):
+    assert data.character("") == ""
+    row = as_row(emoji_pictures[0], "test_name")
+    write_corpus(tmp_path / "own.parquet", [{**row, "codepoints": text} for text in ("", None)])
+    assert [p.codepoints for p in read_pictures(tmp_path / "own.parquet", "test_name")] == ["", ""]
+
+
 # --- words ----------------------------------------------------------------------------------------------------
 
 
@@ -177,6 +222,13 @@ def make_batches(emoji_pictures, tokenizer):
     config = dataclasses.replace(emoji(), batch_size=12)
     composer = Composer(emoji_pictures, config.things, SIZE)
     return lambda: CaptionedBatches(config, emoji_pictures, composer, tokenizer)
+
+
+def test_an_epoch_counts_what_is_composed(make_batches):
+    batches = make_batches()
+    assert batches.tokens_of_corpus == round(10 / 0.65)
+    batches.config = dataclasses.replace(batches.config, composed=1.0)
+    assert batches.tokens_of_corpus is None
 
 
 def test_batches_are_a_function_of_their_step(make_batches):

@@ -43,3 +43,9 @@ def test_variations_and_nothing_asked_for(tiny_emoji, tmp_path, capsys):
 def test_wrong_settings_are_told_in_one_line(tiny_emoji, capsys):
     assert cli.main(["draw", "--model", str(tiny_emoji), "a cat", "--steps", "0"]) == 2
     assert capsys.readouterr().err.startswith("error: steps: '0'; give a whole number")
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_drawing(tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file")
+    assert cli.main(["draw", "--model", str(tmp_path / "none"), "a cat", "--out", str(tmp_path / "taken")]) == 2
+    assert f"error: --out {tmp_path / 'taken'} cannot be made a folder" in capsys.readouterr().err

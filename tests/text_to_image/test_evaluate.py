@@ -11,7 +11,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from bigmodel.cli import main  # noqa: E402
-from bigmodel.errors import ConfigError  # noqa: E402
+from bigmodel.errors import ConfigError, DataError  # noqa: E402
 from bigmodel.evaluation.results import read_metrics  # noqa: E402
 from bigmodel.runtime.artifacts import verify  # noqa: E402
 from bigmodel.text_to_image import evaluate  # noqa: E402
@@ -154,6 +154,15 @@ def test_real_pictures_are_as_right_as_real_pictures(judges, corpus):
     worse = {e["name"]: e["value"] for e in evaluate.score(judges, asked, noise, 1.0, **about)}
     assert worse["thing_right"] < 1 and worse["copies"] == 0 and worse["retrieved_first"] < 1
     assert worse["frechet_distance"] > entries["frechet_distance"]["value"]
+    single = {e["name"] for e in evaluate.score(judges, asked, drawn[:1], 1.0, **about)}
+    assert "thing_right" in single and "frechet_distance" not in single  # one picture has no covariance
+
+
+def test_pictures_that_were_kept_are_of_other_things(judges, emoji_pictures, tmp_path, write_corpus, as_row):
+    rows = [as_row(picture, "train", name=f"{picture.subject.name} {i}") for i, picture in enumerate(emoji_pictures)]
+    write_corpus(tmp_path / "own.parquet", rows)
+    with pytest.raises(DataError, match="own.parquet: no picture of a thing of the training was kept from it"):
+        evaluate.find_sets(tmp_path / "own.parquet", judges, 0)
 
 
 @pytest.fixture

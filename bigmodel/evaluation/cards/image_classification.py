@@ -36,8 +36,9 @@ SHARED = (
     "demonstration, not for what a person's safety, money or rights depend on."
 )
 EXPLAINED = (
-    "The calibration error is the mean gap between confidence and accuracy over fifteen bins. The last figure ought to "
-    "be small on the model's own test pictures, where it is a false alarm, and large on all others."
+    "The calibration error is the mean gap between confidence and accuracy over fifteen bins. The share said to be "
+    "unlike the training's pictures ought to be small on the model's own test pictures, where it is a false alarm, and "
+    "large on all others."
 )
 
 PUBLISHED = "The training's pictures are published; no private data is known to be in them."

@@ -40,7 +40,8 @@ EXPLAINED = (
     "There is no judge but those that are trained here, on real pictures alone: a classifier of thing and style, a "
     "matcher of pictures and captions, and a judge of compositions. *Real pictures* are what the same judges say of "
     "pictures that they have not seen, and the share in brackets is what drawings reach of that. For captions of the "
-    "training, the real pictures are those that were kept from training and judges alike.",
+    "training, the real pictures are those that were kept from training and judges alike. A caption is looked for "
+    "among others of its set; where that has fewer than a hundred, captions of the training fill it up.",
     "*test_style*: things never shown in this style; *test_tone*: in this skin tone; *test_name*: never shown at all. "
     "*Scenes* are two things in a relation, as the training may compose them, or, *held out*, as it never "
     "composes two: some pairs in no relation, others not in this one. The judge of compositions has seen all of them.",
