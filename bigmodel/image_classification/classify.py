@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from bigmodel.errors import InputError
+from bigmodel.errors import BigModelError, InputError
 from bigmodel.image_classification.runtime import TOP_K, ImageClassifier
 from bigmodel.runtime.pictures import FITS
 
@@ -11,7 +11,7 @@ from bigmodel.runtime.pictures import FITS
 def add_arguments(parser: argparse.ArgumentParser):
     """Declare the options of ``classify``."""
     parser.add_argument("picture", nargs="+", type=Path, help="JPEG, PNG, WebP, GIF or BMP files")
-    parser.add_argument("--model", type=Path, required=True, help="model folder, or an id of the Hub")
+    parser.add_argument("--model", required=True, help="model folder, a shipped model's name, or an id of the Hub")
     parser.add_argument("--top-k", type=int, default=TOP_K, help=f"labels for each (default {TOP_K})")
     parser.add_argument("--fit", choices=FITS, default=FITS[0], help="look at the middle, or at all of it")
 
@@ -23,9 +23,7 @@ def run(arguments):
         try:
             found = classifier.classify(path, top_k=arguments.top_k, fit=arguments.fit)
         except InputError as error:
-            if error.field != "image":
-                raise
-            raise InputError(path, str(error).removeprefix("image: ")) from error
+            raise BigModelError(f"{path}: {error}") from error
         print(f"{path}{': unlike anything that the model was trained on' if found.unfamiliar else ''}", flush=True)
         for name, probability in found.labels:
             print(f"  {probability:6.1%}  {name}", flush=True)

@@ -14,7 +14,8 @@ from bigmodel.ui.pictures import PICTURE_LIMITS, cut, glow, linkable, picture_ht
 from bigmodel.ui.texts import words
 from bigmodel.ui.widgets import announced, fault_html, label_words
 
-REGIONS = (("top", "middle", "bottom"), ("left", "centre", "right"))
+PLACEHOLDER = f'{announced()}<p class="placeholder">{words("classify_placeholder")}</p>'
+REGIONS = ("top", "middle", "bottom"), ("left", "centre", "right")
 
 
 class ClassifyEvents:
@@ -36,12 +37,14 @@ class ClassifyEvents:
         if link:
             return self._answer(lambda: linked(link), model, fit, link)
         if not uploaded(picture):  # it comes without Gradio's preprocessing
-            return f'{announced()}<p class="placeholder">{words("classify_placeholder")}</p>', {}
+            return PLACEHOLDER, {}
         return self._answer(lambda: uploaded(picture), model, fit, of_file=True)
 
     def classify_sketch(self, event: gr.EventData, model, fit):
-        """Return the answer to what is on the pad as HTML, and its ``shown``."""
-        return self._answer(lambda: sketched(getattr(event, "picture", None)), model, fit)
+        """Return the answer to what is on the pad as HTML, and its ``shown``; the placeholder once it is cleared."""
+        if not (picture := getattr(event, "picture", None)):
+            return PLACEHOLDER, {}
+        return self._answer(lambda: sketched(picture), model, fit)
 
     def classify_drawing(self, sample, model, fit):
         """Return the answer to one of the drawings as HTML, and its ``shown``."""
@@ -119,7 +122,7 @@ def _views(found):
     looked = picture_html(glow(cut(found.pixels, found.placement.box), part), spoken(found.looked))
     return (
         f"<figure>{seen}<figcaption>{words('as_seen')} · {width} × {height}</figcaption></figure>"
-        f"<figure>{looked}<figcaption>{words('classify_looked')}: {spoken(found.looked)}</figcaption></figure>"
+        f"<figure>{looked}<figcaption>{words('classify_looked')}{words('colon')}{spoken(found.looked)}</figcaption></figure>"
     )
 
 
@@ -132,5 +135,5 @@ def spoken(weights):
             key = 3 * row // rows, 3 * column // columns
             ninths[key] = ninths.get(key, 0) + float(weights[row, column])
     best = sorted(ninths, key=ninths.get, reverse=True)[:3]
-    named = (f"{words(REGIONS[0][r])} {words(REGIONS[1][c])} {ninths[r, c]:.0%}" for r, c in best)
-    return ", ".join(named)
+    named = (f"{words(f'{REGIONS[0][r]}_{REGIONS[1][c]}')} {ninths[r, c]:.0%}" for r, c in best)
+    return words("comma").join(named)

@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from bigmodel.errors import InputError
+from bigmodel.errors import BigModelError, InputError
 from bigmodel.object_detection.runtime import ObjectDetector
 
 
 def add_arguments(parser: argparse.ArgumentParser):
     """Declare the options of ``detect``."""
     parser.add_argument("picture", nargs="+", type=Path, help="JPEG, PNG, WebP, GIF or BMP files")
-    parser.add_argument("--model", type=Path, required=True, help="model folder, or an id of the Hub")
+    parser.add_argument("--model", required=True, help="model folder, a shipped model's name, or an id of the Hub")
     parser.add_argument("--threshold", type=float, help="least score, 0 to 1; default: the model's own")
 
 
@@ -21,9 +21,7 @@ def run(arguments):
         try:
             found = detector.detect(path, threshold=arguments.threshold)
         except InputError as error:
-            if error.field != "image":
-                raise
-            raise InputError(path, str(error).removeprefix("image: ")) from error
+            raise BigModelError(f"{path}: {error}") from error
         counts = ", ".join(f"{count} {name}" for name, count in found.counts(detector.labels).items() if count)
         print(f"{path}: {counts or 'nothing'}", flush=True)
         for box, name, score in zip(found.boxes, found.labels, found.scores, strict=True):

@@ -14,9 +14,15 @@ SHOWN_SIDE = 1024  # pixels of the page's picture, at most
 MOST_NAMED = 12  # boxes; more names would hide the picture
 
 
-def colour(label, labels):
-    """Return the colour of a label as "#rrggbb"."""
-    return COLOURS[labels.index(label) % len(COLOURS)]
+def palette(found, labels):
+    """Return label -> colour as "#rrggbb" of what was found; the same in all pictures where the labels are few.
+
+    Args:
+        found: runtime.Detections.
+        labels: names of all classes.
+    """
+    shown = labels if len(labels) <= len(COLOURS) else [name for name in labels if name in found.labels]
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(shown)}
 
 
 def draw(found, labels):
@@ -28,10 +34,10 @@ def draw(found, labels):
     """
     picture = Image.fromarray(found.pixels)
     pen, width = ImageDraw.Draw(picture), max(1, round(max(picture.size) / 300))
-    boxes = found.boxes * (picture.width / found.size[0])
+    boxes, colours = found.boxes * (picture.width / found.size[0]), palette(found, labels)
     for box, label in zip(boxes.tolist(), found.labels, strict=True):
         x0, y0, x1, y1 = box
-        pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour(label, labels), width=width)
+        pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colours[label], width=width)
     return np.asarray(picture)
 
 
@@ -53,7 +59,7 @@ def figure(found, labels, address, said):
         address: of the picture; see data_uri.
         said: what is said instead of the picture, such as the counts; HTML already.
     """
-    width, height = found.size
+    (width, height), colours = found.size, palette(found, labels)
     boxes = []
     for box, label, score in zip(found.boxes.tolist(), found.labels, found.scores, strict=True):
         x0, y0, x1, y1 = (round(edge, 1) for edge in box)
@@ -63,7 +69,7 @@ def figure(found, labels, address, said):
             name = f'<text x="{x0 + size / 4:.1f}" y="{max(size, y0 - size / 3):.1f}" font-size="{size:.1f}">'
             name += f"{label_words(label)}</text>"
         boxes.append(
-            f'<g style="--colour:{colour(label, labels)}"><rect x="{x0}" y="{y0}" width="{x1 - x0:.1f}" '
+            f'<g style="--colour:{colours[label]}"><rect x="{x0}" y="{y0}" width="{x1 - x0:.1f}" '
             f'height="{y1 - y0:.1f}"><title>{label_words(label)} {score:.0%}</title></rect>{name}</g>'
         )
     return (

@@ -14,7 +14,7 @@ import gradio as gr
 from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.object_detection import tables
-from bigmodel.object_detection.drawing import colour, data_uri, figure
+from bigmodel.object_detection.drawing import data_uri, figure, palette
 from bigmodel.object_detection.request import TASK, Request
 from bigmodel.ui.language import translated, visitor_language, word
 from bigmodel.ui.pictures import linkable, shared, sketched, uploaded
@@ -53,6 +53,7 @@ class DetectEvents:
             return None, fault_html(error), {"link": link} if link else {}
         address, seen = data_uri(found.pixels), as_seen(self.models.get(request.model, TASK), found.pixels)
         kept = {"found": replace(found, pixels=None), "model": request.model, "address": address}
+        kept["name"] = "picture" if link else _name(picture)
         shown = {"link": link or {"picture": linkable(seen)}, "uploaded": not link}
         return kept, self.redraw(kept, threshold), shown
 
@@ -76,7 +77,8 @@ class DetectEvents:
         if not kept:
             return gr.skip()
         labels = self.models.get(kept["model"], TASK).labels
-        return answer(kept["found"].above(threshold), labels, kept["address"], CAUTIONS.get(kept["model"]))
+        found, caution = kept["found"].above(threshold), CAUTIONS.get(kept["model"])
+        return answer(found, labels, kept["address"], kept["name"], caution)
 
     def usual_threshold(self, model):
         """Return the slider at the model's own threshold, once that model is open."""
@@ -94,7 +96,7 @@ class DetectEvents:
                 raise InputError("images", f"{len(files)} pictures; at most {LIMITS.pictures} at once")
             pictures, refused = {}, {}
             for i, file in enumerate(files):
-                path, name = file["path"], file.get("orig_name") or Path(file["path"]).name
+                path, name = file["path"], _name(file)
                 name = name if name not in {**pictures, **refused} else f"{i + 1} {name}"
                 try:
                     found = Request.check(self.models, path, model, threshold).answer(self.models)
@@ -108,6 +110,11 @@ class DetectEvents:
             raise told(error) from None
 
 
+def _name(file):
+    """Return the name of an uploaded file, a dict of Gradio's, as the visitor knows it."""
+    return file.get("orig_name") or Path(file["path"]).name
+
+
 def as_seen(detector, pixels):
     """Return the part of what a model sees that is the picture (height, width, 3); the ground around it is not."""
     seen, placement = detector.preparation.see(pixels, "pad")
@@ -115,37 +122,39 @@ def as_seen(detector, pixels):
     return seen.transpose(1, 2, 0)[top:bottom, left:right]
 
 
-def answer(found, labels, address, caution=None):
+def answer(found, labels, address, name, caution=None):
     """Return a runtime.Detections as HTML: picture, counts, table, downloads.
 
     Args:
         found: Detections, from the threshold on.
         labels: names of all classes.
         address: of the picture; see drawing.data_uri.
+        name: of the picture in the downloads.
         caution: key of a text; None for none.
     """
-    counts = {name: count for name, count in found.counts(labels).items() if count or len(labels) <= 10}
-    said = ", ".join(f"{count} {label_words(name)}" for name, count in counts.items() if count) or "0"
+    colours = palette(found, labels)
+    counts = found.counts(list(colours))
+    said = ", ".join(f"{count} {label_words(label)}" for label, count in counts.items() if count) or "0"
     swatches = "".join(
-        f'<li style="--colour:{colour(name, labels)}"><span class="swatch" aria-hidden="true"></span>'
-        f"<b>{count}</b> {label_words(name)}</li>"
-        for name, count in counts.items()
+        f'<li style="--colour:{colours[label]}"><span class="swatch" aria-hidden="true"></span>'
+        f"<b>{count}</b> {label_words(label)}</li>"
+        for label, count in counts.items()
     )
     counted = f'<ul class="counts">{swatches}</ul>' if swatches else f"<p>{words('nothing_found')}</p>"
     notes = "".join(f"<li>{words(f'note_{note}')}</li>" for note in found.notes)
     warned = f'<p class="unlike">{words(caution)}</p>' if caution else ""
-    named = {name: words(f"found_{name}") for name in ("label", "score")}
-    head = "".join(f'<th scope="col">{named.get(name, name)}</th>' for name in tables.HEADERS)
+    named = {header: words(f"found_{header}") for header in ("label", "score")}
+    head = "".join(f'<th scope="col">{named.get(header, header)}</th>' for header in tables.HEADERS)
     body = "".join(
-        f"<tr><td>{label_words(name)}</td>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
-        for name, *values in tables.rows(found)
+        f"<tr><td>{label_words(label)}</td>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
+        for label, *values in tables.rows(found)
     )
     listed = f"<details><summary>{words('detections_table')}</summary>"
     listed += f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
     listed += f"<tbody>{body}</tbody></table></div></details>"
     return (
         f'{announced(said)}<section class="answer found">{figure(found, labels, address, said)}{counted}{warned}'
-        f"{f'<ul class=notes>{notes}</ul>' if notes else ''}{listed}{downloads({'picture': found}, labels)}</section>"
+        f"{f'<ul class=notes>{notes}</ul>' if notes else ''}{listed}{downloads({name: found}, labels)}</section>"
     )
 
 

@@ -13,7 +13,7 @@ from bigmodel.ui.pictures import limit_decoding, uploaded
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import announced, file_field, html_block, told
+from bigmodel.ui.widgets import announced, cancellable, file_field, html_block, told
 
 USUAL = 0.5  # threshold, before a model has said its own
 
@@ -92,17 +92,15 @@ def _listen(models, form, sharing):
     redrawn = [form["kept"], form["threshold"]]
     form["threshold"].change(events.redraw, redrawn, form["answer"], trigger_mode="always_last", **quiet)
     several = [form[name] for name in ("files", "model", "threshold")]
-    working = form["start"].click(
+    cancellable(
+        form["start"],
+        form["cancel"],
         events.detect_several,
         several,
         form["overview"],
         **{**raw, "show_progress": "full"},
         concurrency_id=f"{TASK}_several",  # a single picture does not wait for it
     )
-    switch = lambda on: lambda: gr.update(interactive=on)  # noqa: E731
-    form["start"].click(switch(True), None, form["cancel"], **quiet)
-    working.then(switch(False), None, form["cancel"], **quiet)
-    form["cancel"].click(switch(False), None, form["cancel"], cancels=[working], **quiet)
 
 
 def _endpoint(models):

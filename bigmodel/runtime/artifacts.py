@@ -12,6 +12,7 @@ from bigmodel.config import read_config, read_json, write_json
 from bigmodel.errors import ModelFolderError, first_line
 from bigmodel.runtime.onnx_files import external_data
 
+SHIPPED = Path(__file__).parents[2] / "export" / "artifacts"
 MANIFEST = "manifest.json"
 READS_PICTURES = ("image_classification", "object_detection")  # tasks without a text
 SAFE_PATTERNS = ("*.json", "*.safetensors", "*.onnx", "*.md", "*.png")
@@ -41,18 +42,20 @@ class ModelFolder:
         """Open a folder, or fetch one from the Hugging Face Hub, and check every file of it.
 
         Args:
-            folder_or_hub_id: a path, or "user/name" with an optional "@commit".
+            folder_or_hub_id: a path, the name of a model that is shipped, or "user/name" with an optional "@commit".
             task: what the model must be for; None takes any.
 
         Raises:
             ModelFolderError: names the file that is missing, altered or refused, or the task that it is for instead.
             ConfigError: config.json is none.
         """
-        path = Path(folder_or_hub_id)
-        if not path.is_dir() or not str(folder_or_hub_id):
-            if not is_hub_id(folder_or_hub_id):
-                raise ModelFolderError(f"{str(folder_or_hub_id)!r} is neither a folder nor an id of the Hub")
-            path = fetch(str(folder_or_hub_id))
+        path, given = Path(folder_or_hub_id), str(folder_or_hub_id)
+        if given == path.name and not path.is_dir() and (SHIPPED / given).is_dir():
+            path = SHIPPED / given
+        if not path.is_dir() or not given:
+            if not is_hub_id(given):
+                raise ModelFolderError(f"{given!r} is neither a folder, a shipped model's name nor an id of the Hub")
+            path = fetch(given)
         files = verify(path)
         folder = replace(cls.unchecked(path), files=files)
         if task and (own := folder.card.get("task")) != task:

@@ -60,18 +60,19 @@ class TextEvents:
         passage = self._passage(request, kept)
         pinned = gr.update(value="") if how == "surprise" else gr.skip()
         yield passage, gr.skip(), gr.skip(), gr.update(interactive=True), gr.update(interactive=False), pinned
-        idle = gr.update(interactive=False), gr.update(interactive=True), gr.skip()
+        idle, shown = (gr.update(interactive=False), gr.update(interactive=True), gr.skip()), passage
         try:
             for progress in serve.write(generator, request, request.prompt + "".join(kept)):
-                passage = {**passage, "pieces": kept + progress.pieces}
-                yield passage, facts(generator, request, progress), *[gr.skip()] * 4
+                so_far = {**passage["link"], "max_new_tokens": max(progress.tokens, 1)}  # what a Stop leaves
+                shown = {**passage, "pieces": kept + progress.pieces, "link": so_far}
+                yield shown, facts(generator, request, progress), *[gr.skip()] * 4
         except BigModelError as error:
-            yield {**passage, "busy": False}, "", {}, *idle
+            yield {**shown, "busy": False}, "", {}, *idle
             raise told(error) from None
         except Exception:
-            yield {**passage, "busy": False}, "", {}, *idle
+            yield {**shown, "busy": False}, "", {}, *idle
             raise
-        passage = {**passage, "busy": False}
+        passage = {**shown, "busy": False} | ({} if progress.note else {"link": passage["link"]})
         yield passage, facts(generator, request, progress), self._alternatives(passage), *idle
 
     def _kept(self, event, passage, alternatives, values):
@@ -167,7 +168,7 @@ def facts(generator, request, progress):
     """Return the line under a text: speed, provider, seed, and what was left out."""
     parts = [
         f"<b>{progress.tokens_per_second:,.0f}</b> {words('tokens_per_second')}",
-        f"{len(progress.pieces)} {words('tokens')}",
+        f"{progress.tokens} {words('tokens')}",
         escape(provider_name(generator.provider)),
         f"{words('seed_is')} <b>{request.seed}</b>",
     ]

@@ -6,20 +6,18 @@ python -m bigmodel generate text_generation --model poetry --form 七绝 --title
 
 import sys
 import time
-from pathlib import Path
 
 from bigmodel.errors import InputError
 from bigmodel.text_generation.poetry import FORMS, KINDS, Acrostic, encode_prompt, form_for_acrostic
 from bigmodel.text_generation.request import known, unknown_characters
 from bigmodel.text_generation.runtime import TextGenerator
 
-ARTIFACTS = Path(__file__).parents[2] / "export" / "artifacts"
 POEM_FIELDS = ("kind", "form", "author", "title", "acrostic")
 
 
 def add_arguments(parser):
     """Declare the options of ``generate text_generation``."""
-    parser.add_argument("--model", required=True, help="a shipped model's name, a model folder, or a Hub id")
+    parser.add_argument("--model", required=True, help="model folder, a shipped model's name, or an id of the Hub")
     parser.add_argument("--prompt", default="", help="the beginning; of a poem, the beginning of its body")
     parser.add_argument("--max-new-tokens", type=int)
     parser.add_argument("--temperature", type=float, help="0 always takes the likeliest token")
@@ -38,8 +36,7 @@ def add_arguments(parser):
 
 def run(arguments):
     """Stream the text to the terminal; the speed goes to stderr. Returns 0."""
-    folder = find_folder(arguments.model)
-    generator = TextGenerator.from_pretrained(folder, providers=arguments.providers, threads=arguments.threads)
+    generator = TextGenerator.from_pretrained(arguments.model, providers=arguments.providers, threads=arguments.threads)
     for field in ("prompt", "author", "title"):
         if unknown := unknown_characters(generator, given := getattr(arguments, field) or ""):
             print(f"skipped, unknown to the model: {''.join(unknown)}", file=sys.stderr)
@@ -63,12 +60,6 @@ def run(arguments):
     print(flush=True)
     print(f"{count} pieces, {count / seconds:.0f} a second, on {generator.provider}", file=sys.stderr)
     return 0
-
-
-def find_folder(model):
-    """Return a shipped model's folder for its name; a path or a Hub id stays as it is."""
-    shipped = ARTIFACTS / model
-    return shipped if "/" not in model and shipped.is_dir() and not Path(model).is_dir() else model
 
 
 def make_prompt(generator, arguments):

@@ -16,18 +16,20 @@ class Progress:
 
     Attributes:
         pieces: the new text, about one piece a token.
+        tokens: of the new text.
         seconds: from the request to the last piece.
         note: "" while it runs or when it ended by itself, else the key of a text that says why it ended.
     """
 
     pieces: list = field(default_factory=list)
+    tokens: int = 0
     seconds: float = 0.0
     note: str = ""
 
     @property
     def tokens_per_second(self):
-        """Return the pieces of each second so far."""
-        return len(self.pieces) / self.seconds if self.seconds else 0.0
+        """Return the tokens of each second so far."""
+        return self.tokens / self.seconds if self.seconds else 0.0
 
 
 def write(generator, request, body):
@@ -40,7 +42,9 @@ def write(generator, request, body):
         request: a Request.
         body: the visitor's prompt and what was written so far.
     """
-    progress, start = Progress(), time.monotonic()
+    from bigmodel.text_generation.runtime import Ending  # needs ONNX Runtime, which an opened model has imported
+
+    progress, ending, start = Progress(), Ending(), time.monotonic()
     stream = generator.bursts(
         request.opening(generator, body),
         max_new_tokens=request.tokens_of(generator),
@@ -50,11 +54,13 @@ def write(generator, request, body):
         seed=request.seed,
         constraint=request.constraint(generator, body),
         deadline=LIMITS.text_seconds,
+        ending=ending,
         interval=lambda: max(INTERVAL_S, generator.batch.active / PIECES_PER_S),
     )
     with closing(stream):
         for pieces in stream:
             progress.pieces += pieces
+            progress.tokens = ending.tokens
             progress.seconds = time.monotonic() - start
             yield progress
     if time.monotonic() - start >= LIMITS.text_seconds:

@@ -14,7 +14,7 @@ from bigmodel.text_to_image.sampler import SAMPLERS
 def add_arguments(parser: argparse.ArgumentParser):
     """Declare the options of ``draw``."""
     parser.add_argument("prompt", nargs="?", default="", help="what to draw; without it, whatever the model likes")
-    parser.add_argument("--model", type=Path, required=True, help="model folder, or an id of the Hub")
+    parser.add_argument("--model", required=True, help="model folder, a shipped model's name, or an id of the Hub")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder of the files (default: this one)")
     parser.add_argument("--num-images", type=int, default=4, help="pictures (default 4)")
     parser.add_argument("--seed", type=int, help="of the first, the others have the next ones; default: drawn")

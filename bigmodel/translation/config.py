@@ -149,11 +149,13 @@ def en_de():
 
 
 def en_zh():
-    """English and Chinese on one CPU core: 122 minutes; 15 BLEU on 3AM, 22 on Tatoeba after 9 M tokens.
+    """English and Chinese on one CPU core: 234 minutes; 22 BLEU on 3AM, 25 on Tatoeba after 18 M tokens.
+
+    The shipped one had 122 of them, then 112 more by --init-from with a rate of 1.2e-3.
 
     python -m bigmodel train translation --preset en-zh --data DATA
     """
-    return _cpu(_EN_ZH, 122, dropout=0.1)
+    return _cpu(_EN_ZH, 234, dropout=0.1)
 
 
 def lzh_zh():

@@ -149,7 +149,7 @@ def facts(models, request, progress):
     source, target = (words(f"language_{code}") if code in CODES else escape(code) for code in codes)
     found = f"{words('detected')} <b>{source}</b>{_rather(models, request)}"
     parts = [
-        found if request.detected else f"{source} → {target}",
+        found if request.detected and progress.total else f"{source} → {target}",
         f"{progress.done}/{progress.total} {words('sentences')}",
         f"<b>{progress.seconds:.2f}</b> {words('seconds')}",
         escape(provider_name(translator.provider)),

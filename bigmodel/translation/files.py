@@ -1,7 +1,8 @@
 """Files to translate: which texts they hold, and the same file with translations in their places.
 
 txt: a text is a line. csv and tsv: it is a cell of one column, and the translations are a column added at the end.
-srt: it is the text of a cue. All else is kept to the letter, and what is wrong with a file is said at once.
+srt: it is the text of a cue, and its translation is divided into as many lines. All else is kept to the letter, and
+what is wrong with a file is said at once.
 """
 
 import csv
@@ -9,11 +10,14 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
+from itertools import accumulate
 from pathlib import Path
 
 from bigmodel.errors import InputError
 from bigmodel.limits import LIMITS
+from bigmodel.translation.placeholders import TAG
 
 FAILED = "⚠ "  # before a text that could not be translated
 ADDED = "translation"  # header of the added column
@@ -27,6 +31,9 @@ _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 _LINES_A_TEXT = 10  # at most, all told: a cue has four, a cell may have some
 _COLUMNS = 1000
 _WIDE = ("W", "F")  # East Asian widths of characters that stand without spaces
+_TAG = re.compile(TAG)
+_SPEAKER = re.compile(rf"(?:{TAG})*[-–—] ?[^\W\d]")  # the beginning of what one of several says in a cue
+_OPENING, _CLOSING = "“‘「『（《〈【", "，。！？；：、…”’」』）》〉】"  # end, and begin, no line
 
 
 @dataclass(frozen=True)
@@ -35,13 +42,11 @@ class FileContent:
 
     Attributes:
         units: the texts to translate, in order; empty ones too.
-        template: the file's parts; None is the place of the next text.
-        write: function of a text that returns it as this kind of file spells it.
+        template: the file's parts; a function is the place of the next text, and spells it as it has to stand there.
     """
 
     units: list[str]
-    template: list[str | None]
-    write: Callable[[str], str]
+    template: list[str | Callable[[str], str]]
 
     def render(self, translations):
         """Return the file's text with translations.
@@ -54,7 +59,7 @@ class FileContent:
         """
         pairs = zip(self.units, translations, strict=True)
         texts = iter([_or_marked(unit, translation) for unit, translation in pairs])
-        return "".join(self.write(next(texts)) if part is None else part for part in self.template)
+        return "".join(part(next(texts)) if callable(part) else part for part in self.template)
 
 
 def read(path, column=None):
@@ -163,8 +168,8 @@ def _lines(text):
 
 def _read_txt(text):
     lines = _lines(text)
-    template = [part for _, end in lines for part in (None, end)]
-    return FileContent([line for line, _ in lines], template, _one_line)
+    template = [part for _, end in lines for part in (_one_line, end)]
+    return FileContent([line for line, _ in lines], template)
 
 
 def _read_srt(text):
@@ -181,22 +186,69 @@ def _read_srt(text):
         while timed[first - 1] and i < len(lines) and lines[i][0].strip() and not _begins_cue(lines, timed, i):
             i += 1
         if i > first:
-            units.append(_flow(line.strip() for line, _ in lines[first:i]))
-            template += [None, lines[i - 1][1]]
-    return FileContent(units, template, _one_line)
+            spoken = _speeches([line.strip() for line, _ in lines[first:i]])
+            units.append("\n".join(map(_flow, spoken)))
+            template += [partial(_cue, counts=[*map(len, spoken)], end=lines[first][1]), lines[i - 1][1]]
+    return FileContent(units, template)
 
 
 def _begins_cue(lines, timed, i):
     return timed[i] or (lines[i][0].strip().isdecimal() and timed[i + 1])
 
 
+def _speeches(lines):
+    """Return the lines of a cue by who says them: a list of lists."""
+    spoken = [[]]
+    for line in lines:
+        if spoken[-1] and _SPEAKER.match(line):
+            spoken.append([])
+        spoken[-1].append(line)
+    return spoken
+
+
 def _flow(lines):
     """Join lines by a blank, but not between Chinese characters."""
     text = ""
     for line in lines:
-        wide = text and all(unicodedata.east_asian_width(c) in _WIDE for c in (text[-1], line[0]))
-        text += line if wide or not text else f" {line}"
+        text += line if not text or (_is_wide(text[-1]) and _is_wide(line[0])) else f" {line}"
     return text
+
+
+def _is_wide(character):
+    return unicodedata.east_asian_width(character) in _WIDE
+
+
+def _cue(text, counts, end):
+    """Return the text of a cue, each of whose speeches gets its count of lines again."""
+    spoken = _BREAKS.split(text.strip("\r\n"))
+    if len(spoken) != len(counts):
+        spoken, counts = [_one_line(text)], [sum(counts)]
+    return end.join(line for speech, count in zip(spoken, counts, strict=True) for line in _wrap(speech, count))
+
+
+def _wrap(text, count):
+    """Return a text as at most so many lines of nearly equal lengths; tags count for nothing, and are not broken."""
+    hidden = {i for match in _TAG.finditer(text) for i in range(*match.span())}
+    ends = [0, *accumulate(i not in hidden for i in range(len(text)))]  # what is seen before each place
+    places = [i for i in range(1, len(text)) if i not in hidden and _may_end(text, i)]
+    lines, start = [], 0
+    for left in range(count, 1, -1):
+        places = [i for i in places if i > start]
+        if not places:
+            break
+        length = (ends[-1] - ends[start]) / left
+        costs = [abs(ends[i] - ends[start] - length) - (text[i - 1] in _CLOSING) * length / 3 for i in places]
+        end = places[costs.index(min(costs))]
+        lines.append(text[start:end].strip())
+        start = end
+    return [*lines, text[start:].strip()]
+
+
+def _may_end(text, i):
+    """Whether a line may end before the character at ``i``: at a blank, or beside a Chinese character."""
+    if text[i - 1] in _OPENING or text[i] in _CLOSING:
+        return False
+    return text[i].isspace() or _is_wide(text[i - 1]) or _is_wide(text[i])
 
 
 def _read_table(text, column, kind):
@@ -229,9 +281,9 @@ def _read_table(text, column, kind):
             template.append(ADDED)
         else:
             units.append(cells[chosen])
-            template.append(None)
+            template.append(write)
         template.append(raw[len(body) :])
-    return FileContent(units, template, write)
+    return FileContent(units, template)
 
 
 def _delimiter(text):

@@ -1,4 +1,4 @@
-"""What no translation may change: numbers, addresses, code and emoji travel as marks and come back as they were."""
+"""What no translation may change: numbers, addresses, code, tags and emoji travel as marks and come back unchanged."""
 
 import re
 from collections import Counter
@@ -7,15 +7,29 @@ COUNT = 10
 # in a text a mark is a private-use character, in a tokenizer a special token
 MARKS = [chr(0xE000 + i) for i in range(COUNT)]
 TOKENS = [f"<|{i}|>" for i in range(COUNT)]
-_MARK = re.compile(f"([{MARKS[0]}-{MARKS[-1]}])")
+_ANY_MARK = f"{MARKS[0]}-{MARKS[-1]}"
+_MARK = re.compile(f"([{_ANY_MARK}])")
 _EMOJI = r"[\U0001F1E6-\U0001F1FF\U0001F300-\U0001FAFF\u2600-\u27BF\u2B00-\u2BFF][\uFE0F\u20E3\U0001F3FB-\U0001F3FF]*"
+TAG = (
+    r"</?[A-Za-z][\w:.-]*(?:\s+[\w:-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>\"'/]+))*\s*/?>"  # <font color="red">, </i>
+    r"|\{\\[^{}\n]*\}"  # {\an8}, of subtitles
+)
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff"
+_SIGN = rf"(?:(?<![^\W{_HAN}])(?<![+−±-])[+−±-])?"  # not within Covid-19 or C++17
+_CURRENCY = r"(?:(?<![A-Za-z])[A-Z]{1,2})?[$€£¥￥₹]"  # US$ too
 _FIXED = re.compile(
     r"`[^`\n]+`"  # code
+    rf"|{TAG}"
     r"|(?:https?://|www\.)[^\s<>\"'，。；、（）《》]*[^\s<>\"'，。；、（）《》.,;:!?)]"
-    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # e-mail
+    r"|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # e-mail
     rf"|{_EMOJI}(?:\u200D?{_EMOJI})*"
-    r"|\d+(?:[.,:/-]\d+)*%?"
+    r"|\+(?:[ ()/-]{0,2}\d){7,}"  # telephone
+    rf"|{_SIGN}(?:{_CURRENCY}[ \u00a0]?[+−±-]?)?\d+(?:[.,:/-]\d+)*(?:%|[ \u00a0]?{_CURRENCY}(?!\d))?"
 )
+_APART_BEFORE = re.compile(rf"(?<!\S)[{_ANY_MARK}]")
+_APART_AFTER = re.compile(rf"[{_ANY_MARK}](?=[\s.,;:!?)]|$)")
+_TOUCHED_BEFORE = re.compile(rf"(?<=[\w.,;:!?){_ANY_MARK}])[{_ANY_MARK}]")
+_TOUCHED_AFTER = re.compile(rf"[{_ANY_MARK}](?=[\w(])")
 
 
 def protect(text):
@@ -45,6 +59,13 @@ def restore(text, kept):
     return fill(text, kept)
 
 
+def set_apart(text, source):
+    """Put a space on each side of a mark on which a word touches it, but not in the source."""
+    before, after = _APART_BEFORE.findall(source), _APART_AFTER.findall(source)
+    text = _TOUCHED_BEFORE.sub(lambda match: " " * (match[0] in before) + match[0], text)
+    return _TOUCHED_AFTER.sub(lambda match: match[0] + " " * (match[0] in after), text)
+
+
 def fill(text, kept):
     """Replace the marks of a text by what ``protect`` kept, wherever they stand."""
     return _MARK.sub(lambda match: kept[MARKS.index(match[0])], text)
@@ -55,6 +76,11 @@ def mark(text, kept):
     for sign, thing in zip(MARKS, kept, strict=False):
         text = text.replace(thing, sign, 1)
     return text
+
+
+def without(text):
+    """Return a text without anything that no translation may change."""
+    return _FIXED.sub(" ", text)
 
 
 def parts(text):
@@ -68,7 +94,7 @@ def protect_pair(source, target):
     target = _MARK.sub("", target)
     found = []
     for mark, thing in zip(MARKS, kept, strict=False):
-        edge = r"(?<![\d.,]){}(?![\d])" if thing[0].isdigit() else "{}"
+        edge = r"(?<![\d.,]){}(?![\d])" if any(map(str.isdigit, thing)) else "{}"
         target, count = re.subn(edge.format(re.escape(thing)), mark, target, count=1)
         if count:
             found.append(mark)

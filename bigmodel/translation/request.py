@@ -6,6 +6,7 @@ from bigmodel.errors import InputError
 from bigmodel.limits import LIMITS
 from bigmodel.translation.config import LANGUAGES
 from bigmodel.translation.detection import LanguageDetector
+from bigmodel.translation.placeholders import without
 from bigmodel.ui.validation import check_choice, check_number, check_text
 
 TASK = "translation"
@@ -96,13 +97,16 @@ def detect(text, known, target=None):
     """Return the code of the language that a text is in.
 
     Args:
-        text: of any length.
+        text: of any length; one without a letter, such as 12345, is in a language that is translated into the target.
         known: directions; of languages that look alike, one that is translated, into the target, goes first.
         target: code; None for any.
 
     Raises:
         InputError: it is a language that no model here knows.
     """
+    text = without(text)
+    if not any(map(str.isalpha, text)) and known:
+        return next((s for s, t in known if t == target), next(iter(known))[0])
     ranked = LanguageDetector.load().detect(text)
     code, probability = ranked[0]
     sources = {source for source, _ in known}

@@ -14,7 +14,7 @@ from bigmodel.translation import placeholders
 from bigmodel.translation.beam_search import beam_search
 from bigmodel.translation.decoding import EncoderDecoder
 from bigmodel.translation.detection import LanguageDetector
-from bigmodel.translation.segmentation import join, split
+from bigmodel.translation.segmentation import WITHOUT_SPACES, join, split
 
 BATCH = 16  # sentences decoded together; more gain little, and are longer on their way
 MAX_BEAMS = 64
@@ -196,7 +196,7 @@ class Translator:
         """
         sources = list(dict.fromkeys(s for s, _ in self.directions))
         if source == "auto":
-            known = [code for code, _ in self.detect(text) if code in sources]
+            known = [code for code, _ in self.detect(placeholders.without(text)) if code in sources]
             source = next(iter(known), sources[0])
         if source not in sources:
             raise InputError("source", f"{source!r} is not known to this model; it reads {', '.join(sources)}")
@@ -244,7 +244,8 @@ class Translator:
         """Return the alternatives of sentences, decoded in one batch."""
         marked, kept = zip(*map(placeholders.protect, sentences), strict=True)
         sources = [self._encode(text, d) for text, d in zip(marked, directions, strict=True)]
-        fitting = [i for i, source in enumerate(sources) if len(source) <= self.longest]
+        wordy = [any(map(str.isalpha, text)) for text in marked]
+        fitting = [i for i, source in enumerate(sources) if wordy[i] and len(source) <= self.longest]
         results = [None] * len(sentences)
         if fitting:
             hypotheses = self.model.start([sources[i] for i in fitting], num_beams)
@@ -254,7 +255,8 @@ class Translator:
             limits = [min(2 * len(sources[i]) + 10, self.longest) for i in fitting]
             found = beam_search(hypotheses, end=self.model.end, limits=limits, banned=banned, **search)
             for i, translations in zip(fitting, found, strict=True):
-                texts = [(placeholders.restore(self._decode(h.ids), kept[i]), h) for h in translations]
+                decoded = [_spaced(self._decode(h.ids), marked[i], directions[i]) for h in translations]
+                texts = [(placeholders.restore(t, kept[i]), h) for t, h in zip(decoded, translations, strict=True)]
                 results[i] = [_alternative(text, h) for text, h in texts if text is not None]
         for i, alternatives in enumerate(results):
             if not alternatives:
@@ -272,9 +274,13 @@ class Translator:
         stripped = [parts[i].strip() for i in wordy]
         found = self._sentences(stripped, [direction] * len(wordy), num_beams, search) if wordy else []
         for i, old, (best, *_) in zip(wordy, stripped, found, strict=True):
-            parts[i] = parts[i].replace(old, best.text)
+            text = best.text if old[-1] in ".。" else best.text.rstrip(".。")  # a part is no sentence
+            parts[i] = parts[i].replace(old, text)
         score = min((best.score for best, *_ in found), default=1.0)
-        return Alternative(placeholders.fill("".join(parts), kept), sum(best.log_prob for best, *_ in found), score)
+        text = "".join(parts)
+        if direction[0] in WITHOUT_SPACES:
+            text = _spaced(text, " ".join(parts), direction)
+        return Alternative(placeholders.fill(text, kept), sum(best.log_prob for best, *_ in found), score)
 
     def source_ids(self, sentence, direction):
         """Return the ids that the encoder reads of a sentence; direction is (source, target) codes."""
@@ -319,6 +325,11 @@ def _batches(waiting, length):
         window.sort(key=length)
         for start in range(0, len(window), BATCH):
             yield window[start : start + BATCH]
+
+
+def _spaced(text, source, direction):
+    """Return a text whose marks stand apart as in the source, if its language sets words apart."""
+    return text if direction[1] in WITHOUT_SPACES else placeholders.set_apart(text, source)
 
 
 def _alternative(text, hypothesis):

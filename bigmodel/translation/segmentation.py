@@ -1,6 +1,6 @@
 """A text as sentences to translate and what lies between them, and back.
 
-What lies between is kept as it stands: line ends, indentation, marks of lists and headings, and whatever has no letter.
+What lies between is kept as it stands: line ends, indentation, marks of lists and headings, tags, what has no letter.
 Sentence ends are found by sentencex, the segmenter of the Wikimedia Foundation.
 """
 
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from sentencex import segment
 
-_WITHOUT_SPACES = ("zh", "lzh")
+from bigmodel.translation.placeholders import TAG
+
+WITHOUT_SPACES = ("zh", "lzh")
 _SPACES = " \u00a0\u3000"
 _MARKS = re.compile(
     r"\s*(?:(?:[-*+•◦‣·–—]|#{1,6}|\d{1,3}[.)])\s+|>\s*)*"  # lists, headings and quotations, which may be nested
@@ -18,7 +20,7 @@ _MARKS = re.compile(
 )
 _CLAUSE_END = re.compile(r"(?:[，；：、][”’」』）》]*|[,;:](?=\s))\s*")  # not within 3,5 or 12:30
 _SPACE = re.compile(r"\s+")
-_TRIMMED = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
+_TRIMMED = re.compile(rf"((?:\s|{TAG})*)(.*?)((?:\s|{TAG})*)", re.DOTALL)
 _ORDINAL = re.compile(r"(?:^|\s)\d{1,2}\.\s*$")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -29,7 +31,8 @@ class Segment:
 
     Attributes:
         text: the part as it stands in the text.
-        translate: whether it is a sentence to translate; it then has a letter and no white space around it.
+        translate: whether it is a sentence to translate; it then has a letter, and neither white space nor tags
+            around it.
     """
 
     text: str
@@ -71,13 +74,13 @@ def join(segments, translations, source, target):
     translations = list(translations)
     if len(translations) != sum(part.translate for part in segments):
         raise ValueError(f"{len(translations)} translations for {sum(part.translate for part in segments)} sentences")
-    gap = "" if target in _WITHOUT_SPACES else " "
+    gap = "" if target in WITHOUT_SPACES else " "
     rest, parts = iter(translations), []
     for i, part in enumerate(segments):
         after_sentence = i > 0 and segments[i - 1].translate
         before_sentence = i + 1 < len(segments) and segments[i + 1].translate
         if part.translate:
-            parts.append(gap if after_sentence and source in _WITHOUT_SPACES else "")
+            parts.append(gap if after_sentence and source in WITHOUT_SPACES else "")
             parts.append(next(rest))
         elif after_sentence and before_sentence and not part.text.strip(_SPACES):
             parts.append(gap)

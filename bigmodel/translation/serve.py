@@ -9,6 +9,7 @@ from pathlib import Path
 from bigmodel.errors import InputError
 from bigmodel.limits import LIMITS
 from bigmodel.translation import files
+from bigmodel.translation.placeholders import without
 from bigmodel.translation.request import TASK, Request, detect, directions
 from bigmodel.ui.turns import Turns
 
@@ -98,6 +99,7 @@ def _beams(translator, request):
 
 def _fits(unit, request, known):
     """Whether a text of a file is in the request's source, as far as a text so short can tell."""
+    unit = without(unit).strip()
     if len(unit) < 20 or not any(map(str.isalpha, unit)):
         return True
     try:

@@ -14,7 +14,7 @@ from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import announced, file_field, html_block, no_models_block
+from bigmodel.ui.widgets import announced, cancellable, file_field, html_block, no_models_block
 
 # as their speakers call them
 OWN_NAMES = {AUTO: "Auto 自动", "en": "English", "de": "Deutsch", "zh": "中文", "lzh": "文言文"}
@@ -152,7 +152,9 @@ def _listen(models, form, sharing):
 
     gr.on(None, offer, None, [form[name] for name in ("source", "target", "examples", "empty")], **quiet)
     inputs = [form[name] for name in ("file", "source", "target", "column")]
-    working = form["start"].click(
+    cancellable(
+        form["start"],
+        form["cancel"],
         events.translate_file,
         inputs,
         form["download"],
@@ -160,10 +162,6 @@ def _listen(models, form, sharing):
         concurrency_limit=LIMITS.requests_in_turn,
         concurrency_id="translation_file",
     )
-    switch = lambda on: lambda: gr.update(interactive=on)  # noqa: E731
-    form["start"].click(switch(True), None, form["cancel"], **quiet)
-    working.then(switch(False), None, form["cancel"], **quiet)
-    form["cancel"].click(switch(False), None, form["cancel"], cancels=[working], **quiet)
 
 
 def _endpoints(models):

@@ -5,7 +5,6 @@ Without a text the lines of standard input are translated, each as it comes.
 
 import argparse
 import sys
-from pathlib import Path
 
 from bigmodel.translation.runtime import Translator
 
@@ -13,7 +12,7 @@ from bigmodel.translation.runtime import Translator
 def add_arguments(parser: argparse.ArgumentParser):
     """Declare the options of ``translate``."""
     parser.add_argument("text", nargs="*", help="what is to be translated; default: the lines of standard input")
-    parser.add_argument("--model", type=Path, required=True, help="model folder, or an id of the Hub")
+    parser.add_argument("--model", required=True, help="model folder, a shipped model's name, or an id of the Hub")
     parser.add_argument("--source", default="auto", help="code of the text's language (default: detected)")
     parser.add_argument("--target", help="code; default: the first that fits the source")
     parser.add_argument("--beams", type=int, help="hypotheses of the search; 1 is greedy (default: the model's own)")

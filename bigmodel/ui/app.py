@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from bigmodel.errors import ServerError
 from bigmodel.limits import LIMITS
 from bigmodel.registry import TASKS
+from bigmodel.runtime.artifacts import SHIPPED
 from bigmodel.ui import about, logs, metadata, uploads
 from bigmodel.ui.guard import Guard, impatient, trust_proxy
 from bigmodel.ui.login import Login, admit_mcp
@@ -23,7 +24,6 @@ from bigmodel.ui.texts import I18N, t, words
 from bigmodel.ui.theme import build_theme, page_css, page_head
 from bigmodel.ui.widgets import html_block
 
-ARTIFACTS = Path(__file__).parents[2] / "export" / "artifacts"
 MARK = (
     '<svg viewBox="0 0 32 32" width="30" height="30" aria-hidden="true"><rect width="32" height="32" rx="7"/>'
     '<path d="M7 23 12.5 9l4 9.5L19.5 12 25 23"/></svg>'
@@ -40,12 +40,12 @@ def build_app(models_root=None):
 
     Args:
         models_root: a path or a list of them, each a model folder, a folder of such, or a Hub id "user/name@commit";
-            by default those that BIGMODEL_MODELS names, separated by commas, else export/artifacts.
+            by default those that BIGMODEL_MODELS names, separated by commas, else those that are shipped.
     """
     uploads.claim()
     if models_root is None:
         named = [path.strip() for path in os.environ.get("BIGMODEL_MODELS", "").split(",") if path.strip()]
-        models_root = named or [ARTIFACTS] * any(ARTIFACTS.glob("*/"))
+        models_root = named or [SHIPPED] * any(SHIPPED.glob("*/"))
     elif isinstance(models_root, str | Path):
         models_root = [models_root]
     tabs = {task: task.module("tab") for task in TASKS.values()}

@@ -146,9 +146,19 @@
     });
     element.addEventListener("click", (event) => {
       const canvas = element.querySelector("canvas");
-      if (event.target.tagName === "BUTTON") canvas.getContext("2d").clearRect(0, 0, 280, 280);
+      if (event.target.tagName !== "BUTTON") return;
+      canvas.getContext("2d").clearRect(0, 0, 280, 280);
+      trigger("select", { picture: null });
     });
   };
+
+  // The address names the tab that a visitor chose, so that reloading opens it again.
+  document.addEventListener("click", (event) => {
+    const tab = event.isTrusted && event.target.closest("[role=tab][data-tab-id]");
+    if (!tab) return;
+    const theme = new URLSearchParams(location.search).get("__theme");
+    history.replaceState(history.state, "", `?${new URLSearchParams({ tab: tab.dataset.tabId, ...(theme && { __theme: theme }) })}`);
+  });
 
   // Ctrl+Enter in a text that is to be translated does at once what a pause would do.
   document.addEventListener("keydown", (event) => {
@@ -162,7 +172,7 @@
   const LABELS = patterns({ "number input for ": "number_input", "range slider for ": "slider", "Empty value": "empty_value",
     "Gradio footer navigation": "footer", "Click to upload or drop files": "upload", "(Upload file|File upload)": "from_file",
     "Capture from camera": "from_camera", "Paste from clipboard": "from_clipboard", "Remove Image": "remove_picture",
-    "Remove this file": "remove_file", Close: "close",
+    "Remove this file": "remove_file", "More tabs": "more_tabs", "Stop Recording": "stop", Close: "close",
     "[Cc]opy$": "copy_code", "[Cc]opied.?$": "code_copied" });
   const MESSAGES = patterns({ Error: "error", Warning: "warning", processing: "processing", "queue:": "queue",
     "Uploading (\\d+)\\s+files?...": "uploading", "This application is currently busy. Please try again.": "busy",

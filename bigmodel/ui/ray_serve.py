@@ -25,7 +25,7 @@ from starlette.concurrency import run_in_threadpool
 from bigmodel.errors import BigModelError, ConfigError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.registry import TASKS
-from bigmodel.ui.app import ARTIFACTS
+from bigmodel.runtime.artifacts import SHIPPED
 from bigmodel.ui.models import Models
 
 DEFAULTS = {"replicas": 2, "threads": 1, "models": ""}
@@ -51,7 +51,7 @@ def build(arguments=None):
         raise ConfigError(f"replicas and threads are whole numbers: {error}") from error
     from ray import serve  # an extra, and slow to import
 
-    roots = [path.strip() for path in given["models"].split(",") if path.strip()] or [str(ARTIFACTS)]
+    roots = [path.strip() for path in given["models"].split(",") if path.strip()] or [str(SHIPPED)]
     roots = [os.path.abspath(root) if os.path.exists(root) else root for root in roots]  # workers run elsewhere
     # a function, which each replica calls; Ray takes any other callable for the application itself
     deployment = serve.deployment(serve.ingress(lambda: build_api(roots))())

@@ -14,7 +14,13 @@
     return `?${new URLSearchParams([["tab", tab], ...given, ["run", "1"]])}`;
   };
   const say = (tab, key, rest = "") => {
-    document.getElementById(`said-${tab}`).textContent = `${word(key)} ${rest}`.trim();
+    const place = document.getElementById(`said-${tab}`);
+    if (place) place.textContent = key ? `${word(key)} ${rest}`.trim() : "";
+    return Boolean(place);
+  };
+  // Do what needs a part of the page once that part is there: a tab within another comes later.
+  const soonOrLater = (attempt, tries = 50) => {
+    if (!attempt() && tries) setTimeout(soonOrLater, 200, attempt, tries - 1);
   };
 
   // Whether a text came to the clipboard, whose own interface is there on https and on this machine alone.
@@ -35,6 +41,7 @@
   };
 
   const copyLink = async (tab, names, values) => {
+    if (values[0] && !values[0].link) return say(tab, "link_to_nothing");
     const inputs = inputsOf(names, values);
     const link = location.origin + location.pathname + query(tab, inputs);
     if (link.length > LINK_LIMIT) {
@@ -64,7 +71,7 @@
       sessionStorage.setItem(SAVED, JSON.stringify(saved));
       return saved.inputs;
     }
-    return {};
+    return null;
   };
   const forget = () => {
     localStorage.removeItem(SAVED);
@@ -91,18 +98,22 @@
   const incoming = (tab) => {
     const given = Object.fromEntries(new URLSearchParams(location.search));
     if ((given.tab || "text") !== tab) return {};
-    return given.saved ? kept(tab, given.saved) : given;
+    if (!given.saved) return given;
+    const inputs = kept(tab, given.saved);
+    if (!inputs) soonOrLater(() => say(tab, "saved_lost"));
+    return inputs || {};
   };
   // A link with run=1 presses the tab's button, once the fields show what it holds.
   const runIncoming = (tab, button) => {
     const given = new URLSearchParams(location.search);
     if (given.get("run") !== "1" || (given.get("tab") || "text") !== tab) return;
-    const press = (tries) => {
-      const found = document.querySelector(button); // a tab within another comes later
+    if (given.get("saved") && !kept(tab, given.get("saved"))) return;
+    const press = () => {
+      const found = document.querySelector(button);
       if (found) found.click();
-      else if (tries) setTimeout(press, 200, tries - 1);
+      return found;
     };
-    setTimeout(press, 300, 50);
+    setTimeout(soonOrLater, 300, press);
   };
 
   // Small pictures of a result that has some.
@@ -112,6 +123,7 @@
   // entries: [{tab, inputs, pictures, typed}], the latest first. A text that is being typed replaces its beginning.
   const remember = (tab, names, [entries, ...values], typed) => {
     if (values[0] && !values[0].link) return [entries, entries]; // nothing was made
+    say(tab); // that of an earlier result
     const inputs = inputsOf(names, values);
     if (names.includes("text") && !(inputs.text || "").trim()) return [entries, entries];
     const texts = (entry) => JSON.stringify(entry.inputs);

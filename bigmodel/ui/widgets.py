@@ -32,6 +32,23 @@ def file_field(**options):
     return field
 
 
+def cancellable(start, cancel, function, inputs, output, **options):
+    """Connect a button with its work, and another that ends the work and can be pressed while it goes on.
+
+    Args:
+        start, cancel: gr.Button; cancel is not interactive at first.
+        function, inputs, output, options: as of ``start.click``.
+    """
+    # in the browser and in this order: what the host answers may come after the work's end
+    switch = lambda on: f"() => ({{ __type__: 'update', interactive: {on} }})"  # noqa: E731
+    quiet = {"api_visibility": "private"}
+    pressed = start.click(None, None, cancel, js=switch("true"), **quiet)
+    working = pressed.then(function, inputs, output, **options)
+    working.then(None, None, cancel, js=switch("false"), **quiet)
+    cancel.click(None, cancels=[working], **quiet)
+    cancel.click(None, None, cancel, js=switch("false"), **quiet)
+
+
 def no_models_block(visible):
     """Return what a tab says where this host has no model for it."""
     return html_block(f'<p class="empty">{words("no_models")}</p>', visible=visible)

@@ -99,7 +99,7 @@ def test_in_the_terminal(folder, own, tmp_path, capsys):
     assert len(lines) == 6 and re.fullmatch(r" +[\d.]+%  (cat|dog|bag)", lines[1])
     (tmp_path / "page.png").write_text("<html>")
     assert main([*command, str(own / "test/a/0.png"), str(tmp_path / "page.png")]) == 2
-    assert f"error: {tmp_path / 'page.png'}: cannot be read as a picture" in capsys.readouterr().err
+    assert f"error: {tmp_path / 'page.png'}: image: cannot be read as a picture" in capsys.readouterr().err
     assert main([*command[:-1], "0", str(own / "test/a/0.png")]) == 2
     assert "error: top_k: '0'" in capsys.readouterr().err
 

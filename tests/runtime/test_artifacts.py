@@ -38,6 +38,13 @@ def test_a_good_folder_opens(folder):
         model.file("absent.json")
 
 
+def test_the_name_of_a_shipped_model(folder, monkeypatch):
+    monkeypatch.setattr(artifacts, "SHIPPED", folder.parent)
+    assert ModelFolder.open("model").path == folder
+    with pytest.raises(ModelFolderError, match="neither a folder, a shipped model's name nor an id of the Hub"):
+        ModelFolder.open("other")
+
+
 def test_a_model_of_another_task(folder):
     assert ModelFolder.open(folder, "text_generation").name == "tiny-stories"
     with pytest.raises(ModelFolderError, match="is a model of text_generation, not of translation"):

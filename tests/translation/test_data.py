@@ -1,6 +1,7 @@
 """Sentence pairs: marks for what must not change, ids, batches that depend on their step alone, validation loss."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from bigmodel.translation import config as presets
 from bigmodel.translation import placeholders
 from bigmodel.translation.data import PairBatches, Pairs, load_pairs, load_tokenizer, make_batch
 from bigmodel.translation.model import make_model, mean_loss
+from bigmodel.translation.segmentation import split
 
 MARKS = placeholders.MARKS
 
@@ -33,6 +35,40 @@ def test_what_is_protected():
     kept = ["a.b@c.org", "https://x.y/z?q=1", "`f(2)`", "3.5", "1,200", "👍🏽", "🇩🇪"]
     assert placeholders.protect(text)[1] == kept
     assert placeholders.restore(MARKS[0] * 2, ["7"]) is None and placeholders.restore("", ["7"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Call +49 30 1234567 or +1 (555) 123-4567 now.", ["+49 30 1234567", "+1 (555) 123-4567"]),
+        ("It costs $1,234.56, US$5, -$5, 12 €, ¥5 or 30 US$.", ["$1,234.56", "US$5", "-$5", "12 €", "¥5", "30 US$"]),
+        ("花了￥25，气温-5度", ["￥25", "-5"]),
+        ("-5 °C, (−3), ±2, +7%, 5 $10 notes", ["-5", "−3", "±2", "+7%", "5", "$10"]),
+        ("10-12, Covid-19, C++17, 5+3", ["10-12", "19", "17", "5", "3"]),
+        ('{\\an8}<b>A</b> <font color="red">dog<br/>', ["{\\an8}", "<b>", "</b>", '<font color="red">', "<br/>"]),
+        ("a < b > c, i <3 u, <y and z>", ["3"]),
+    ],
+)
+def test_signs_currencies_telephones_and_tags_are_protected(text, kept):
+    assert placeholders.protect(text)[1] == kept
+
+
+@pytest.mark.parametrize(
+    "text", ["<a b='" * 800, "<a b=c/>" * 100 + "x", "<a b=c d=e " * 400, "+1" * 2500, "a.b@" * 1200]
+)
+def test_protection_takes_no_long_time(text):
+    start = time.perf_counter()
+    placeholders.protect(text)
+    split(text, "en")
+    assert time.perf_counter() - start < 5
+
+
+def test_a_mark_stands_apart_as_in_the_source():
+    a, b = MARKS[:2]
+    assert placeholders.set_apart(f"Kall.{a}{b}Uhr.", f"Call {a} {b}.") == f"Kall. {a} {b} Uhr."
+    assert placeholders.set_apart(f"Ein {a}-jähriger", f"A {a} year old") == f"Ein {a}-jähriger"
+    for text, source in ((f"{a}km", f"{a}km"), (f"the {a}th", f"第{a}次"), (f"({a}), {b}.", f"{a} or {b}")):
+        assert placeholders.set_apart(text, source) == text
 
 
 def test_a_pair_shares_the_marks_of_what_stands_in_both():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bigmodel.errors import InputError
 from bigmodel.limits import LIMITS
-from bigmodel.translation.files import decode, output_name, read
+from bigmodel.translation.files import _wrap, decode, output_name, read
 
 SRT = (
     "1\r\n00:00:01,000 --> 00:00:02,500\r\nHello there,\r\nmy friend.\r\n\r\n"
@@ -122,7 +122,36 @@ def test_cues_of_subtitles(write):
     assert content.units == ["Hello there, my friend.", "<i>Bye.</i>", "你好，世界"]
     expected = SRT.replace("Hello there,\r\nmy friend.", "Hallo!").replace("<i>Bye.</i>", "⚠ <i>Bye.</i>")
     assert content.render(["Hallo!", None, "Welt"]) == expected.replace("你好，\r\n世界", "Welt")
-    assert "\r\nan empty line\r\n\r\n2\r\n" in content.render(["an\r\n\r\nempty line", "", ""])
+    assert "\r\nno empty\r\nline at all\r\n\r\n2\r\n" in content.render(["no empty\r\n\r\nline at all", "", ""])
+
+
+def test_a_cue_gets_its_lines_again(write):
+    head = "1\r\n00:00:01,000 --> 00:00:02,500\r\n"
+    content = read(write("a.srt", f"{head}<i>Good morning,\r\nmy friend.</i>\r\n"))
+    assert content.render(["<i>Guten Morgen, mein Freund.</i>"]) == f"{head}<i>Guten Morgen,\r\nmein Freund.</i>\r\n"
+    content = read(write("b.srt", f"{head}- Are you there,\r\nJohn?\r\n- Yes.\r\n"))
+    assert content.units == ["- Are you there, John?\n- Yes."]
+    assert content.render(["- Bist du da, Johann?\n- Ja."]) == f"{head}- Bist du\r\nda, Johann?\r\n- Ja.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "expected"),
+    [
+        ("one two three four five six", 3, ["one two", "three four", "five six"]),
+        (
+            '<font color="#ffffff">Good morning, my friend</font>',
+            2,
+            ['<font color="#ffffff">Good morning,', "my friend</font>"],
+        ),
+        ("他说：“你好。”然后他就走了", 2, ["他说：“你好。”", "然后他就走了"]),
+        ("今天天气很好，我们去公园里散步吧", 2, ["今天天气很好，", "我们去公园里散步吧"]),
+        ("我们今天去公园", 2, ["我们今", "天去公园"]),
+        ("Yes", 2, ["Yes"]),
+        ("", 2, [""]),
+    ],
+)
+def test_lines_of_nearly_equal_lengths(text, count, expected):
+    assert _wrap(text, count) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from bigmodel.errors import InputError
 from bigmodel.translation.request import Request, directions
+from bigmodel.translation.serve import _fits
 from bigmodel.ui.models import Models
 
 
@@ -37,6 +38,24 @@ def test_a_language_of_ones_own(models):
         check(models, source="fr", target="de")
     with pytest.raises(InputError, match="source: 'xx' is unknown; choose one of auto, en, de, zh, lzh, fr"):
         check(models, source="xx")
+
+
+@pytest.mark.parametrize("text", ["12345", "😀😀 🎉", "…", "https://example.org <br>"])
+def test_a_text_without_words_is_in_the_first_language_that_fits(models, text):
+    assert (check(models, text=text).source, check(models, text=text).target) == ("en", "de")
+    assert check(models, text=text, target="en").source == "de"
+    with pytest.raises(InputError, match="model: this host has no translator"):
+        check(Models([], {}), text=text)
+
+
+def test_tags_and_addresses_do_not_tell_the_language(models):
+    text = '<font color="red">Das ist gut</font> http://the.house/and/the/garden'
+    assert check(models, text=text).source == "de"
+
+
+def test_a_line_of_an_address_alone_fits_any_file(models):
+    line = "https://beispiel.de/und/das/ist/nicht/wie/das/Haus/auf/der"
+    assert _fits(line, check(models), directions(models))
 
 
 def test_no_translator_at_all():

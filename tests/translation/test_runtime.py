@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from bigmodel.errors import InputError
+from bigmodel.translation import placeholders
 from bigmodel.translation.beam_search import beam_search
-from bigmodel.translation.runtime import Translator
+from bigmodel.translation.runtime import Alternative, Translator
 
 SENTENCES = [
     "A man rides a red bike.",
@@ -79,7 +80,19 @@ def test_layout_is_kept_and_results_come_batch_by_batch(quantized):
     assert first.sentences[0] == "Dogs" and len(first.alternatives) == 43 and second.sentences == ["A man."]
 
 
-FIXED = ["12", "3.50", "https://example.org/a?b=1", "me@example.org", "`x = 1`", "🦊", "👩‍🚀"]
+FIXED = [
+    "12",
+    "-3.50",
+    "$1,234.56",
+    "12 €",
+    "+49 30 1234567",
+    "<br>",
+    "https://example.org/a?b=1",
+    "me@example.org",
+    "`x = 1`",
+    "🦊",
+    "👩‍🚀",
+]
 
 
 @pytest.mark.parametrize("beams", [1, 3])
@@ -91,6 +104,24 @@ def test_numbers_addresses_code_and_emoji_come_through(quantized, beams):
     text = " dogs ".join(f"{i}{i}" for i in range(1, 15))  # more than there are marks
     found = quantized.translate(text, source="en", num_beams=beams).text
     assert all(f"{i}{i}" in found for i in range(1, 11))
+
+
+def test_marks_stand_apart_and_tags_stay_at_the_ends(quantized):
+    found = quantized.translate("<i>A man has $5 and 12 dogs.</i>", source="en").text
+    assert found.startswith("<i>") and found.endswith("</i>")
+    for thing in ("$5", "12"):
+        before, _, after = found.removeprefix("<i>").removesuffix("</i>").partition(thing)
+        assert not before[-1:].isalnum() and not after[:1].isalnum()
+
+
+def test_tags_do_not_tell_the_language(quantized):
+    assert quantized.direction('<font color="red">Das ist gut</font> http://the.house/and/the/garden')[0] == "de"
+
+
+def test_parts_of_a_chinese_sentence_stand_apart(quantized, monkeypatch):
+    monkeypatch.setattr(quantized, "_sentences", lambda parts, *_: [[Alternative("a dog.", 0.0, 1.0)] for _ in parts])
+    marked, kept = placeholders.protect("我有5只狗")
+    assert quantized._in_parts(marked, kept, ("zh", "en"), 1, {}).text == "a dog 5 a dog"
 
 
 def test_nothing_of_a_long_sentence_is_lost_and_no_token_is_smuggled_in(quantized):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigmodel.translation.placeholders import without
 from bigmodel.translation.segmentation import Segment, join, split
 
 CODES = ("en", "de", "zh", "lzh")
@@ -25,6 +26,8 @@ LIVELY = st.lists(
             "> ",
             "\t",
             "\u3000",
+            "<i>",
+            "</i>",
         ]
         + ["a" * 30, "🦊", "e\u0301", "👩\u200d🚀", "3,5", ", ", "，", "\ud83d", "\udc00", "\x85", "z. B. ", "Dr. "]
     )
@@ -46,7 +49,9 @@ def test_segments_put_together_are_the_text(text, language, limit):
             assert part.text == part.text.strip() and any(map(str.isalpha, part.text))
             assert "\n" not in part.text and "\r" not in part.text
         else:
-            assert not any(map(str.isalpha, part.text.lstrip("一二三四五六七八九十、（(）) \u3000\t>#-*+•.0123456789")))
+            assert not any(
+                map(str.isalpha, without(part.text).lstrip("一二三四五六七八九十、（(）) \u3000\t>#-*+•.0123456789"))
+            )
 
 
 @given(LIVELY, st.sampled_from(("en", "de")))
@@ -100,6 +105,16 @@ def test_marks_are_kept(line, mark):
 @pytest.mark.parametrize("text", ["", "\n", "123 – 45,6 %", "🦊🦊", "---\r\n***", "…"])
 def test_nothing_to_translate_without_letters(text):
     assert sentences(text, "en") == []
+
+
+def test_tags_around_a_sentence_stay_outside():
+    text = '<font color="red">Hi there. <b>Bye.</b></font> {\\an8}'
+    assert sentences(text, "en") == ["Hi there.", "Bye."]
+    segments = split(text, "en")
+    assert join(segments, ["Hallo.", "Tschüs."], "en", "de") == text.replace("Hi there", "Hallo").replace(
+        "Bye", "Tschüs"
+    )
+    assert sentences("A <b>red</b> bike.", "en") == ["A <b>red</b> bike."]
 
 
 def test_no_mark_is_seen_within_words():

@@ -160,6 +160,7 @@ def test_a_drawing_and_a_sketch(open_page):
     assert canvas.evaluate(content) != blank
     tab.locator("#sketch").get_by_role("button", name="Clear").click()
     assert canvas.evaluate(content) == blank
+    expect(tab.locator("#classify-answer .placeholder")).to_be_visible()
 
 
 @pytest.mark.parametrize("url", [None, "", "data:text/html;base64,AAAA", "data:image/png;base64,%%%"])

@@ -81,6 +81,7 @@ def test_threshold_counts_and_downloads(open_page, pictures):
     assert counts["0.2"] > counts["0.9"]
     coco = json.loads(saved(tab, "detections.coco.json", "#detect-answer"))
     assert len(coco["annotations"]) == counts["0.2"] and coco["images"][0]["width"] == 96
+    assert coco["images"][0]["file_name"] == lines[0][0] == pictures[0].name
     assert tab.locator("#detect-answer svg").get_attribute("aria-label")
 
 
@@ -89,9 +90,15 @@ def test_several_pictures_and_one_that_is_none(open_page, pictures, tmp_path):
     tab = open_page("?tab=detect")
     tab.locator("#several-panel > button").first.click()
     tab.locator("#several-panel input[type=file]").first.set_input_files([*pictures, tmp_path / "c.png"])
+    cancel = tab.locator("#several-panel").get_by_role("button", name="Cancel")
+    expect(cancel).to_be_disabled()
+    watch = "new MutationObserver(() => { window.once ||= !button.disabled }).observe(button, { attributes: true })"
+    cancel.evaluate(f"(button) => {watch}")
     tab.get_by_role("button", name="Search all").click()
     table = tab.locator("#overview table")
     table.wait_for()
     assert table.locator("tbody tr").count() == 2
+    expect(cancel).to_be_disabled()
+    assert tab.evaluate("window.once")  # it was not while the work went on
     expect(tab.locator("#overview .skipped")).to_contain_text("c.png: image: cannot be read")
     assert len(json.loads(saved(tab, "detections.coco.json", "#overview"))["images"]) == 2

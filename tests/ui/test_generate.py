@@ -330,7 +330,7 @@ def test_a_link_gives_the_same_pictures_and_the_visit_lists_them(open_page, page
     other = open_page(link.removeprefix(page.local_url))
     other.locator('#drawing section[aria-busy="false"]').wait_for(timeout=60_000)
     assert pictures(other) == before
-    tab.get_by_role("button", name="This visit").click()
+    tab.get_by_role("button", name="In this browser").click()
     entry = tab.locator(".history:visible li")
     expect(entry).to_have_count(1, timeout=10_000)
     assert entry.locator("img").count() == 3 and entry.locator("a").inner_text() == "a rose"

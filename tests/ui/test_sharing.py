@@ -34,6 +34,35 @@ def test_a_link_gives_the_same_text(open_page, page):
     assert other.locator("#prompt textarea").input_value() == "Once “upon” <b>a</b>"
 
 
+def test_the_link_of_a_stopped_text_gives_as_much(open_page, page, monkeypatch):
+    monkeypatch.setattr(page, "pace", 0.1)
+    tab = open_page("?prompt=Once&max_new_tokens=400&run=1", **CLIPBOARD)
+    tab.locator(".passage .token").nth(6).wait_for()
+    tab.get_by_role("button", name="Stop").click()
+    text = done(tab)
+    monkeypatch.undo()
+    link = copied(tab)
+    assert "max_new_tokens=400" not in link
+    assert done(open_page(link.removeprefix(page.local_url))) == text
+
+
+def test_a_link_to_nothing_and_one_to_what_is_lost(open_page):
+    tab = open_page("?tab=text&prompt=Once", **CLIPBOARD)
+    tab.locator(".copy-link:visible").click()
+    expect(tab.locator(".said [role=status]:visible")).to_contain_text("Nothing is made yet")
+    lost = open_page("?tab=text&saved=12345&run=1")
+    expect(lost.locator(".said [role=status]:visible")).to_contain_text("no longer kept in this browser")
+    assert lost.locator(".passage .token").count() == 0
+
+
+def test_the_address_names_the_tab(open_page):
+    tab = open_page("?prompt=Once&seed=5&__theme=dark")
+    tab.get_by_role("tab", name="Translate").click()
+    expect(tab).to_have_url(re.compile(r"/\?tab=translate&__theme=dark$"))
+    tab.reload()
+    expect(tab.get_by_role("tab", name="Translate")).to_have_attribute("aria-selected", "true")
+
+
 def test_without_run_a_visitor_clicks(open_page):
     tab = open_page("?tab=text&prompt=Once&seed=5&max_new_tokens=20")
     tab.wait_for_timeout(1500)
@@ -84,15 +113,17 @@ def test_what_is_too_long_for_a_link_is_saved_and_opened(open_page, tmp_path):
     tab = open_page("?seed=9&max_new_tokens=20", **CLIPBOARD)
     prompt = "Once upon a time. " * 150
     tab.locator("#prompt textarea").fill(prompt)
+    tab.get_by_role("button", name="Write").click()
+    done(tab)
     with tab.expect_download() as download:
         tab.locator(".copy-link:visible").click()
     expect(tab.locator(".said [role=status]:visible")).to_contain_text("Too long for a link")
     saved = json.loads(download.value.path().read_text(encoding="utf-8"))
-    assert saved["tab"] == "text" and saved["inputs"]["prompt"] == prompt and saved["inputs"]["seed"] == "9"
+    assert saved["tab"] == "text" and saved["inputs"]["prompt"] == prompt and saved["inputs"]["seed"] == 9
     saved["inputs"] |= {"prompt": "Once", "max_new_tokens": 8}
     (tmp_path / "saved.json").write_text(json.dumps(saved))
     (tmp_path / "other.json").write_text('{"a": 1}')
-    tab.get_by_role("button", name="This visit").click()
+    tab.get_by_role("button", name="In this browser").click()
     for name in ("other.json", "saved.json"):
         with tab.expect_file_chooser() as chooser:
             tab.get_by_role("button", name="Open a saved result").click()
@@ -110,21 +141,21 @@ def test_the_history_of_a_visit(open_page, size):
     tab.locator("#prompt textarea").fill(prompt)
     tab.get_by_role("button", name="Write").click()
     text = done(tab)
-    tab.get_by_role("button", name="This visit").click()
+    tab.get_by_role("button", name="In this browser").click()
     entry = tab.locator(".history li a")
     expect(entry).to_have_count(1)
     assert entry.inner_text().strip() == prompt[:90].strip()
     tab.reload()
-    tab.get_by_role("button", name="This visit").click()
+    tab.get_by_role("button", name="In this browser").click()
     expect(entry).to_have_count(1)
     entry.click()
     tab.wait_for_url("**run=1**")
     assert done(tab) == text
-    tab.get_by_role("button", name="This visit").click()
+    tab.get_by_role("button", name="In this browser").click()
     tab.get_by_role("button", name="Clear").click()
     expect(entry).to_have_count(0)
     tab.reload()
-    tab.get_by_role("button", name="This visit").click()
+    tab.get_by_role("button", name="In this browser").click()
     tab.get_by_text("What you make is listed here").wait_for()
     assert entry.count() == 0
 
@@ -132,7 +163,7 @@ def test_the_history_of_a_visit(open_page, size):
 def expect_history(tab, *texts):
     """Open the history, and wait until it lists these, the latest first."""
     if not tab.locator(".history ol:visible, .history .empty:visible").count():
-        tab.get_by_role("button", name="This visit").click()
+        tab.get_by_role("button", name="In this browser").click()
     expect(tab.locator(".history li a:visible")).to_have_text(texts)
 
 
@@ -142,7 +173,7 @@ def test_a_long_entry_of_the_history_opens_in_a_new_tab(open_page):
     tab.locator("#prompt textarea").fill(prompt)
     tab.get_by_role("button", name="Write").click()
     text = done(tab)
-    tab.get_by_role("button", name="This visit").click()
+    tab.get_by_role("button", name="In this browser").click()
     with tab.context.expect_page() as opened:
         tab.locator(".history li a").click(button="middle")
     assert "saved=" in opened.value.url
@@ -191,7 +222,8 @@ REFUSING = """() => {
 
 
 def test_a_clipboard_that_refuses(open_page, page):
-    tab = open_page("?prompt=Once&seed=5", **CLIPBOARD)
+    tab = open_page("?prompt=Once&seed=5&max_new_tokens=5&run=1", **CLIPBOARD)
+    done(tab)
     tab.evaluate(REFUSING)
     button = tab.locator(".copy-link:visible")
     button.click()
@@ -248,7 +280,7 @@ def test_a_link_gives_the_same_labels(open_page, page, noise):
     link = copied(other)
     assert "drawing=ankle+boot" in link and "picture" not in link
     assert labels(open_page(link.removeprefix(page.local_url))) == labels(other)
-    other.get_by_role("button", name="This visit").click()
+    other.get_by_role("button", name="In this browser").click()
     expect(other.locator(".history li a:visible").first).to_have_text("tiny-fashion · crop · ankle boot")
 
 
@@ -274,7 +306,7 @@ def test_what_was_detected_is_saved_and_opened(open_page, noise, tmp_path):
     assert saved["tab"] == "detect" and saved["inputs"]["model"] == "tiny-detector"
     download.value.save_as(tmp_path / "saved.json")
     other = open_page("?tab=detect")
-    other.get_by_role("button", name="This visit").click()
+    other.get_by_role("button", name="In this browser").click()
     with other.expect_file_chooser() as chooser:
         other.get_by_role("button", name="Open a saved result").click()
     chooser.value.set_files(tmp_path / "saved.json")

@@ -37,6 +37,20 @@ def test_equal_alone_and_at_once(client):
     assert len({job.result()[0] for job in jobs}) == 1
 
 
+@pytest.mark.parametrize("text", ["12345", "😀😀 🎉"])
+def test_a_text_without_letters_comes_back(client, text):
+    found, source, _ = client.predict(text, api_name="/translate")
+    assert (found, source) == (text, "en")
+
+
+def test_subtitles_keep_their_tags(client, tmp_path):
+    head = "1\n00:00:01,000 --> 00:00:02,500\n"
+    (tmp_path / "a.srt").write_text(f"{head}<i>A man rides a red bike\nin the snow with two dogs.</i>\n")
+    result = client.predict(handle_file(tmp_path / "a.srt"), "en", "de", api_name="/translate_file")
+    lines = Path(result).read_text().splitlines()
+    assert "\n".join(lines[:2]) + "\n" == head and lines[2].startswith("<i>") and lines[-1].endswith("</i>")
+
+
 BAD = [
     ({"text": " "}, "text: is empty"),
     ({"text": "a" * 5001}, "text: 5001 characters; the limit is 5000"),
@@ -127,6 +141,20 @@ def test_typing_translates_after_a_pause(open_page):
     assert tab.locator("#attention tbody tr").first.locator("td").count() == columns.count()
     tab.get_by_text("In words").click()  # what the shades show, for those who do not see them
     assert tab.locator("#attention li").count() == rows.count()
+
+
+@pytest.mark.parametrize(("locale", "said"), [("en-US", "First sentence"), ("zh-CN", "仅限第一句")])
+def test_where_it_looked_is_said_to_be_of_the_first_sentence(open_page, locale, said):
+    tab = open_page("?tab=translate", locale=locale)
+    tab.locator("#source-text textarea").fill(f"{ENGLISH} Two dogs play.")
+    expect(tab.locator("#attention")).to_contain_text(said)
+
+
+def test_numbers_alone_come_back_in_place(open_page):
+    tab = open_page("?tab=translate")
+    tab.locator("#source-text textarea").fill("12345")
+    expect(tab.locator("#translation textarea")).to_have_value("12345")
+    expect(tab.locator("#translate-facts")).to_contain_text("English → German")
 
 
 def test_control_enter_and_swap(open_page):
