@@ -16,6 +16,7 @@ from loops import run_apart
 from PIL import Image
 
 from bigmodel import cli
+from bigmodel.config import write_json
 from bigmodel.errors import DataError
 from bigmodel.evaluation.readme import licences, table, with_table
 from bigmodel.text_to_image.config import emoji
@@ -35,6 +36,16 @@ def test_the_tables_are_what_was_measured(capsys):
     assert "bits per byte" in table(ARTIFACTS)
     with pytest.raises(DataError, match="lacks the marks <!-- results"):
         with_table("# No marks", "results", "")
+
+
+def test_the_time_of_a_training_counts_those_before_it(tmp_path):
+    before = {"minutes": 3.0, "init_from": {"minutes": 2.0, "init_from": {"steps": 9}}}
+    training = {"minutes": 5.0, "hardware": "one core", "parameters": 1_000_000, "init_from": before}
+    figure = {"name": "accuracy", "value": 0.5, "unit": "share", "dataset": "mine.test", "engine": "onnx-cpu"}
+    (tmp_path / "mine").mkdir()
+    write_json(tmp_path / "mine/config.json", {})
+    write_json(tmp_path / "mine/metrics.json", {"training": training, "results": [figure]})
+    assert "| 10 min on one core | accuracy |" in table(tmp_path)
 
 
 def test_every_corpus_and_model_has_its_licence_and_who_asks_is_named():

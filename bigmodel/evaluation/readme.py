@@ -39,7 +39,7 @@ def table(artifacts):
     for name, metrics in _models(artifacts):
         facts = metrics.get("training") or {}
         size = notes.millions(facts["parameters"]) if "parameters" in facts else ""
-        time = f"{facts['minutes']:.0f} min on {facts['hardware']}" if "minutes" in facts else ""
+        time = f"{_minutes(facts):.0f} min on {facts['hardware']}" if "minutes" in facts else ""
         first = name, size, time
         for figure in metrics["results"]:
             if figure["engine"] == "onnx-cpu" and figure["name"] in SHOWN:
@@ -87,3 +87,9 @@ def with_table(text, name, rendered):
     if not begun or not ended:
         raise DataError(f"README.md lacks the marks {begin} and {end}")
     return f"{before}{begin}\n\n{rendered}\n\n{end}{after}"
+
+
+def _minutes(facts):
+    """Return the minutes of a training, and of those whose weights it began with."""
+    before = facts.get("init_from") or {}
+    return facts["minutes"] + (_minutes(before) if "minutes" in before else 0)
