@@ -23,6 +23,8 @@ def run(arguments):
         try:
             found = classifier.classify(path, top_k=arguments.top_k, fit=arguments.fit)
         except InputError as error:
+            if error.field != "image":
+                raise
             raise BigModelError(f"{path}: {error}") from error
         print(f"{path}{': unlike anything that the model was trained on' if found.unfamiliar else ''}", flush=True)
         for name, probability in found.labels:

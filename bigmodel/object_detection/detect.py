@@ -21,6 +21,8 @@ def run(arguments):
         try:
             found = detector.detect(path, threshold=arguments.threshold)
         except InputError as error:
+            if error.field != "image":
+                raise
             raise BigModelError(f"{path}: {error}") from error
         counts = ", ".join(f"{count} {name}" for name, count in found.counts(detector.labels).items() if count)
         print(f"{path}: {counts or 'nothing'}", flush=True)
