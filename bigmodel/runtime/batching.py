@@ -7,6 +7,7 @@ wants; then another leads. Texts join between two steps and leave at any time.
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,19 @@ _AHEAD = 64  # tokens that a text may be ahead of a slow reader
 _POLL_S = 0.02  # a text may leave without a signal, see SharedBatch.leave
 _SAFETY_S = 0.25  # one who does not lead is woken; this is for what nobody thought of
 _PROMPT_TOKENS = 64  # read in one step at most, but one prompt whole; those who write wait no longer
+
+
+@dataclass
+class Ending:
+    """How a text ended.
+
+    Attributes:
+        tokens: of the text so far, those of a stop text included.
+        by_itself: the model ended it, or a stop text did, and no limit of tokens, context or time.
+    """
+
+    tokens: int = 0
+    by_itself: bool = False
 
 
 class _Wanted:

@@ -16,6 +16,7 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
+from bigmodel.runtime.batching import Ending
 from bigmodel.text_generation.request import TASK, Request
 
 # their field -> ours; top_k is none of OpenAI's, but other servers of its interface take it as well
@@ -107,8 +108,6 @@ def _write(generator, request, stops, places):
         BusyError: no place is free.
         InputError: names the field that is wrong.
     """
-    from bigmodel.text_generation.runtime import Ending  # needs ONNX Runtime, which an opened model has imported
-
     if not places.acquire(blocking=False):
         raise BusyError("this host writes as many texts as it can; ask again in a moment")
     try:

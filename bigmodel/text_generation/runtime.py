@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.runtime.artifacts import ModelFolder
-from bigmodel.runtime.batching import Row, SharedBatch
+from bigmodel.runtime.batching import Ending, Row, SharedBatch
 from bigmodel.runtime.decoding import Decoder
 from bigmodel.runtime.sampling import Sampler
 from bigmodel.runtime.session import create_session
@@ -303,19 +302,6 @@ def _one_by_one(bursts):
     with closing(bursts):
         for burst in bursts:
             yield from burst
-
-
-@dataclass
-class Ending:
-    """How a text ended.
-
-    Attributes:
-        tokens: of the text so far, those of a stop text included.
-        by_itself: the model ended it, or a stop text did, and no limit of tokens, context or time.
-    """
-
-    tokens: int = 0
-    by_itself: bool = False
 
 
 class _Constraint:

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from bigmodel.limits import LIMITS
+from bigmodel.runtime.batching import Ending
 
 INTERVAL_S = 0.05  # between two pieces of a text on a quiet host
 PIECES_PER_S = 100  # of all texts: each costs about a millisecond, which the model needs more
@@ -42,8 +43,6 @@ def write(generator, request, body):
         request: a Request.
         body: the visitor's prompt and what was written so far.
     """
-    from bigmodel.text_generation.runtime import Ending  # needs ONNX Runtime, which an opened model has imported
-
     progress, ending, start = Progress(), Ending(), time.monotonic()
     stream = generator.bursts(
         request.opening(generator, body),

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from bigmodel.errors import InputError
+from bigmodel.runtime.batching import Ending
 from bigmodel.text_generation.poetry import Acrostic, encode_prompt, form_for_acrostic, form_of
-from bigmodel.text_generation.runtime import START, Ending, TextGenerator
+from bigmodel.text_generation.runtime import START, TextGenerator
 
 PROMPTS = ["Once upon", "The quick brown fox jumps over the lazy", "", "“Good morning,” said the 🦊", "a"]
 
