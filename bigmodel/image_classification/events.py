@@ -1,18 +1,19 @@
 """What the Classify tab does when it is used, and how it shows an answer.
 
 What is shown has a ``shown`` beside it, the value of the tab's ``Sharing`` result: {"link": {"drawing": its name} or
-{"picture": data URL of what the model saw}, "uploaded": whether it is of a file of the visitor's}.
+{"picture": data URL of what the model saw}, "uploaded": whether it is of a file of the visitor's, "label": its best
+name, as HTML}.
 """
 
 import gradio as gr
 
 from bigmodel.errors import BigModelError
 from bigmodel.image_classification.drawings import SHAPES, draw
-from bigmodel.image_classification.request import TASK, Request
+from bigmodel.image_classification.request import Request, names
 from bigmodel.runtime.pictures import FITS, open_picture
 from bigmodel.ui.pictures import PICTURE_LIMITS, cut, glow, linkable, picture_html, shared, sketched, uploaded
 from bigmodel.ui.texts import words
-from bigmodel.ui.widgets import announced, fault_html, label_words
+from bigmodel.ui.widgets import announced, fault_html, label_words, picked
 
 PLACEHOLDER = f'{announced()}<p class="placeholder">{words("classify_placeholder")}</p>'
 REGIONS = ("top", "middle", "bottom"), ("left", "centre", "right")
@@ -51,17 +52,21 @@ class ClassifyEvents:
         return self._answer(lambda: draw(sample[0]), model, fit, {"drawing": sample[0]})
 
     def welcome(self, values):
-        """Return model, fit and ``shown`` of what the page was opened with; what is out of its limits is left out."""
+        """Fill the form from what the page was opened with; what is out of its limits is left out.
+
+        Returns:
+            model, with those that have come from the Hub by now, fit, ``shown``, and what is said where there is none.
+        """
         values = values if isinstance(values, dict) else {}
-        model, fit = values.get("model"), values.get("fit")
-        known = [entry.name for entry in self.models.of_task(TASK, wait=True)]
+        fit, titled = values.get("fit"), self.models.titled(names(self.models, wait=True))
         link = {name: values[name] for name in ("drawing", "picture") if isinstance(values.get(name), str)}
         try:
             linked(link)
             shown = {"link": link}
         except BigModelError:
             shown = gr.skip()
-        return model if model in known else gr.skip(), fit if fit in FITS else gr.skip(), shown
+        model = picked(titled, values.get("model"))
+        return model, fit if fit in FITS else gr.skip(), shown, gr.update(visible=not titled)
 
     def _answer(self, image, model, fit, link=None, *, of_file=False):
         """Return an answer as HTML and its ``shown``; what cannot be answered is said in its place.
@@ -76,7 +81,9 @@ class ClassifyEvents:
             found = Request.check(self.models, image(), model, fit).answer(self.models)
         except BigModelError as error:
             return fault_html(error), {"link": link} if link else {}
-        return answer(found), {"link": link or {"picture": linkable(found.seen)}, "uploaded": of_file}
+        name, probability = found.labels[0]
+        shown = {"link": link or {"picture": linkable(found.seen)}, "uploaded": of_file}
+        return answer(found), {**shown, "label": f"{label_words(name)} {probability:.0%}"}
 
 
 def linked(link):

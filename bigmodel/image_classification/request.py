@@ -53,6 +53,6 @@ class Request:
         return models.get(self.model, TASK).classify(self.image, top_k=self.top_k, fit=self.fit, limits=PICTURE_LIMITS)
 
 
-def names(models):
-    """Return the names of the classifiers that are here, the favourite first."""
-    return sorted((entry.name for entry in models.of_task(TASK)), key=lambda name: name != FAVOURITE)
+def names(models, *, wait=False):
+    """Return the names of the classifiers that are here, the favourite first; ``wait``: see Models.of_task."""
+    return sorted((entry.name for entry in models.of_task(TASK, wait=wait)), key=lambda name: name != FAVOURITE)

@@ -4,7 +4,7 @@ import gradio as gr
 
 from bigmodel.errors import BigModelError
 from bigmodel.image_classification.drawings import SHAPES
-from bigmodel.image_classification.events import ClassifyEvents
+from bigmodel.image_classification.events import PLACEHOLDER, ClassifyEvents
 from bigmodel.image_classification.request import TASK, Request, names
 from bigmodel.limits import LIMITS
 from bigmodel.runtime.pictures import FITS
@@ -13,7 +13,7 @@ from bigmodel.ui.pictures import limit_decoding, uploaded
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import announced, html_block, told
+from bigmodel.ui.widgets import html_block, no_models_block, told
 
 
 def load(folder):
@@ -30,17 +30,14 @@ def build(models):
         models: the Models of the page.
     """
     limit_decoding()
-    known = names(models)
     with gr.Blocks() as tab:
         sharing = Sharing("classify")
-        if not known:
-            html_block(f'<p class="empty">{words("no_models")}</p>')
+        empty = no_models_block(not models.of_task(TASK))
         with gr.Row(elem_classes="image-bench", elem_id="classify"):
             with gr.Column(min_width=280):
-                form = _inputs(models, known)
+                form = {"empty": empty, **_inputs(models)}
             with gr.Column(min_width=280):
-                placeholder = f'{announced()}<p class="placeholder">{words("classify_placeholder")}</p>'
-                form["answer"] = html_block(placeholder, elem_id="classify-answer", elem_classes="answers")
+                form["answer"] = html_block(PLACEHOLDER, elem_id="classify-answer", elem_classes="answers")
                 form["shown"] = gr.JSON({}, visible=False)
                 with gr.Row(elem_classes="footnote"):
                     html_block(f"<p>{words('classify_link')}</p>", elem_classes="facts")
@@ -52,17 +49,17 @@ def build(models):
     return tab
 
 
-def _inputs(models, known):
-    titled = [(models.entries[name].card.get("title", name), name) for name in known]
-    first, drawable = (known[0] if known else None), _drawable(models)
-    form = {"model": gr.Radio(titled, value=first, label=t("model"), elem_classes="segmented", visible=bool(known))}
+def _inputs(models):
+    titled = models.titled(names(models))
+    first = titled[0][1] if titled else None
+    form = {"model": gr.Radio(titled, value=first, label=t("model"), elem_classes="segmented", visible=bool(titled))}
     form["picture"] = gr.Image(
         label=t("picture"), placeholder=t("picture_hint"), height=300, buttons=[], elem_id="classify-picture"
     )
     fits = list(zip((t("fit_cut"), t("fit_whole")), FITS, strict=True))
-    form["fit"] = gr.Radio(fits, value=FITS[0], label=t("fit"), elem_id="classify-fit")
+    form["fit"] = gr.Radio(fits, value=FITS[0], label=t("fit"))
     form["classify"] = gr.Button(t("classify"), variant="primary", elem_id="classify-button")
-    shown = {"elem_classes": "panel", "elem_id": "sketch-panel", "visible": first in drawable}
+    shown = {"elem_classes": "panel", "elem_id": "sketch-panel", "visible": first in _drawable(models)}
     with gr.Accordion(t("sketch"), open=False, **shown) as form["panel"]:
         gr.Markdown(t("sketch_hint"))
         drawing = {"html_template": "${bigmodel.pad()}", "js_on_load": "bigmodel.drawable(element, trigger)"}
@@ -84,7 +81,6 @@ def _drawable(models):
 def _listen(models, form, sharing):
     events, fields = ClassifyEvents(models), [form[name] for name in ("model", "fit")]
     results = [form["answer"], form["shown"]]
-    drawable = _drawable(models)
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.pictures_at_once}
     # a visitor's input, since a link fills these fields, too
     pressed = [form["picture"].change, form["model"].input, form["fit"].input, form["classify"].click]
@@ -94,8 +90,9 @@ def _listen(models, form, sharing):
         form["sketch"].select(events.classify_sketch, fields, results, trigger_mode="always_last", **quiet),
         form["drawings"].click(events.classify_drawing, [form["drawings"], *fields], results, **quiet),
     ]
-    form["model"].change(lambda name: gr.update(visible=name in drawable), form["model"], form["panel"], **quiet)
-    sharing.receive(events.welcome, [*fields, form["shown"]], "#classify-button")
+    show_pad = lambda name: gr.update(visible=name in _drawable(models))  # noqa: E731
+    form["model"].change(show_pad, form["model"], form["panel"], **quiet)
+    sharing.receive(events.welcome, [*fields, form["shown"], form["empty"]], "#classify-button")
     sharing.listen({name: form[name] for name in ("model", "fit")}, done, result=form["shown"])
 
 

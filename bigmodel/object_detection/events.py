@@ -1,10 +1,13 @@
 """What the Detect tab does when it is used, and how it shows what was found.
 
-What is shown has a ``shown`` beside it, the value of the tab's ``Sharing`` result: {"link": {"picture": data URL of
-what the model saw}, "uploaded": whether it is of a file of the visitor's}.
+What is shown has a ``shown`` beside it, the value of the tab's ``Sharing`` result: {"link": {"example": seed} or
+{"picture": data URL of what the model saw}, "uploaded": whether it is of a file of the visitor's, "label": what was
+found, as HTML}.
 """
 
 import base64
+import re
+import secrets
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -15,14 +18,17 @@ from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.object_detection import tables
 from bigmodel.object_detection.drawing import data_uri, figure, palette
-from bigmodel.object_detection.request import TASK, Request
+from bigmodel.object_detection.examples import example
+from bigmodel.object_detection.request import TASK, Request, names
 from bigmodel.ui.language import translated, visitor_language, word
 from bigmodel.ui.pictures import linkable, shared, sketched, uploaded
 from bigmodel.ui.texts import words
 from bigmodel.ui.validation import check_number
-from bigmodel.ui.widgets import announced, fault_html, label_words, told
+from bigmodel.ui.widgets import announced, fault_html, label_words, picked, told
 
 LEAST = 0.05  # score; what is below is not kept for the slider
+MAX_SEED = 999_999  # of an example
+PLACEHOLDER = f'{announced()}<p class="placeholder">{words("detect_placeholder")}</p>'
 CAUTIONS = {"blood-cells": "not_medical"}  # model -> what is said under its findings
 
 
@@ -43,34 +49,74 @@ class DetectEvents:
             what the session keeps of it, the answer as HTML, and its ``shown``.
         """
         link = {} if getattr(event.target, "elem_id", None) == "detect-picture" else shared(shown)
-        if not link and not uploaded(picture):
-            return None, f'{announced()}<p class="placeholder">{words("detect_placeholder")}</p>', {}
+        if link:
+            return self._answer(lambda: self._linked(link, model), model, threshold, link)
+        if not uploaded(picture):
+            return None, PLACEHOLDER, {}
+        return self._answer(lambda: uploaded(picture), model, threshold, name=_name(picture))
+
+    def detect_example(self, model, threshold):
+        """Search a picture that is drawn for the model, another one each time; returns what ``detect`` does."""
+        link = {"example": secrets.randbelow(MAX_SEED + 1)}
+        return self._answer(lambda: self._linked(link, model), model, threshold, link)
+
+    def _answer(self, image, model, threshold, link=None, name="picture"):
+        """Return what ``detect`` does; what cannot be answered is said in its place.
+
+        Args:
+            image: function that returns it.
+            model, threshold: fields.
+            link: {name: value} that gives the image again; None where it is a file of the visitor's.
+            name: of the picture in the downloads.
+        """
         try:
-            image = sketched(link.get("picture")) if link else uploaded(picture)
-            request = Request.check(self.models, image, model, LEAST)
+            request = Request.check(self.models, image(), model, LEAST)
             found = request.answer(self.models)
         except BigModelError as error:
             return None, fault_html(error), {"link": link} if link else {}
-        address, seen = data_uri(found.pixels), as_seen(self.models.get(request.model, TASK), found.pixels)
-        kept = {"found": replace(found, pixels=None), "model": request.model, "address": address}
-        kept["name"] = "picture" if link else _name(picture)
-        shown = {"link": link or {"picture": linkable(seen)}, "uploaded": not link}
-        return kept, self.redraw(kept, threshold), shown
+        detector = self.models.get(request.model, TASK)
+        kept = {"found": replace(found, pixels=None), "model": request.model, "address": data_uri(found.pixels)}
+        kept["name"] = name
+        shown = {"link": link or {"picture": linkable(as_seen(detector, found.pixels))}, "uploaded": not link}
+        label = spoken(found.above(threshold), detector.labels)
+        return kept, self.redraw(kept, threshold), {**shown, "label": label}
+
+    def _linked(self, link, model):
+        """Return the image of a link: an example by its seed, or what a model saw.
+
+        Raises:
+            InputError: it holds neither, or the model knows nothing that can be drawn.
+        """
+        if "example" not in link:
+            return sketched(link.get("picture"))
+        seed = check_number("example", link["example"], 0, MAX_SEED, whole=True, optional=False)
+        drawn = example(self.models.get(model, TASK).labels, seed)
+        if drawn is None:
+            raise InputError("model", "knows nothing that can be drawn here; give a picture")
+        return drawn
 
     def welcome(self, values):
-        """Return model, threshold and ``shown`` of what the page was opened with; the rest is left as it is."""
+        """Fill the form from what the page was opened with; what is out of its limits is left out.
+
+        Returns:
+            model, with those that have come from the Hub by now, threshold, ``shown``, and what is said where there
+            is none.
+        """
         values = values if isinstance(values, dict) else {}
-        known = [entry.name for entry in self.models.of_task(TASK, wait=True)]
-        model = values.get("model") if values.get("model") in known else None
+        titled = self.models.titled(names(self.models, wait=True))
+        model = picked(titled, values.get("model"))
         try:
             threshold = check_number("threshold", float(values["threshold"]), LEAST, 1 - LEAST)
         except (InputError, KeyError, TypeError, ValueError):
-            threshold = self.usual_threshold(model)
-        picture, model = values.get("picture"), model or gr.skip()
+            threshold = self.usual_threshold(model["value"])
+        seed = re.fullmatch("[0-9]{1,6}", str(values.get("example")))
+        link = {"example": int(seed[0])} if seed else {"picture": values.get("picture")}
         try:
-            return model, threshold, {"link": {"picture": picture}} if sketched(picture) else gr.skip()
+            self._linked(link, model["value"])
+            shown = {"link": link}
         except InputError:
-            return model, threshold, gr.skip()
+            shown = gr.skip()
+        return model, threshold, shown, gr.update(visible=not titled)
 
     def redraw(self, kept, threshold):
         """Return the answer as HTML for another threshold; the model is not asked again."""
@@ -134,7 +180,7 @@ def answer(found, labels, address, name, caution=None):
     """
     colours = palette(found, labels)
     counts = found.counts(list(colours))
-    said = ", ".join(f"{count} {label_words(label)}" for label, count in counts.items() if count) or "0"
+    said = spoken(found, labels)
     swatches = "".join(
         f'<li style="--colour:{colours[label]}"><span class="swatch" aria-hidden="true"></span>'
         f"<b>{count}</b> {label_words(label)}</li>"
@@ -156,6 +202,12 @@ def answer(found, labels, address, name, caution=None):
         f'{announced(said)}<section class="answer found">{figure(found, labels, address, said)}{counted}{warned}'
         f"{f'<ul class=notes>{notes}</ul>' if notes else ''}{listed}{downloads({name: found}, labels)}</section>"
     )
+
+
+def spoken(found, labels):
+    """Return in words, as HTML, how many of each of the labels were found."""
+    counts = found.counts(labels).items()
+    return words("comma").join(f"{count} {label_words(label)}" for label, count in counts if count) or "0"
 
 
 def overview(pictures, refused, labels):

@@ -47,6 +47,6 @@ class Request:
         return models.get(self.model, TASK).detect(self.image, threshold=self.threshold, limits=PICTURE_LIMITS)
 
 
-def names(models):
-    """Return the names of the detectors that are here."""
-    return [entry.name for entry in models.of_task(TASK)]
+def names(models, *, wait=False):
+    """Return the names of the detectors that are here; ``wait``: see Models.of_task."""
+    return [entry.name for entry in models.of_task(TASK, wait=wait)]

@@ -6,14 +6,14 @@ from bigmodel.errors import BigModelError
 from bigmodel.limits import LIMITS
 from bigmodel.object_detection import tables
 from bigmodel.object_detection.drawing import draw
-from bigmodel.object_detection.events import DetectEvents
+from bigmodel.object_detection.events import PLACEHOLDER, DetectEvents
 from bigmodel.object_detection.request import TASK, Request, names
 from bigmodel.ui.endpoints import validator
 from bigmodel.ui.pictures import limit_decoding, uploaded
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import announced, cancellable, file_field, html_block, told
+from bigmodel.ui.widgets import cancellable, file_field, html_block, no_models_block, told
 
 USUAL = 0.5  # threshold, before a model has said its own
 
@@ -32,17 +32,14 @@ def build(models):
         models: the Models of the page.
     """
     limit_decoding()
-    known = names(models)
     with gr.Blocks() as tab:
         sharing = Sharing("detect")
-        if not known:
-            html_block(f'<p class="empty">{words("no_models")}</p>')
+        empty = no_models_block(not models.of_task(TASK))
         with gr.Row(elem_classes="image-bench", elem_id="detect"):
             with gr.Column(min_width=280):
-                form = _inputs(models, known)
+                form = {"empty": empty, **_inputs(models)}
             with gr.Column(min_width=280):
-                placeholder = f'{announced()}<p class="placeholder">{words("detect_placeholder")}</p>'
-                form["answer"] = html_block(placeholder, elem_id="detect-answer", elem_classes="answers")
+                form["answer"] = html_block(PLACEHOLDER, elem_id="detect-answer", elem_classes="answers")
                 form["shown"] = gr.JSON({}, visible=False)
                 with gr.Row(elem_classes="footnote"):
                     html_block(f"<p>{words('detect_link')}</p>", elem_classes="facts")
@@ -55,18 +52,20 @@ def build(models):
     return tab
 
 
-def _inputs(models, known):
-    titled = [(models.entries[name].card.get("title", name), name) for name in known]
-    first = known[0] if known else None
+def _inputs(models):
+    titled = models.titled(names(models))
+    first = titled[0][1] if titled else None
     usual = models.entries[first].card.get("threshold", USUAL) if first else USUAL
-    form = {"model": gr.Radio(titled, value=first, label=t("model"), elem_classes="segmented", visible=bool(known))}
+    form = {"model": gr.Radio(titled, value=first, label=t("model"), elem_classes="segmented", visible=bool(titled))}
     form["picture"] = gr.Image(
         label=t("picture"), placeholder=t("picture_hint"), height=300, buttons=[], elem_id="detect-picture"
     )
     form["threshold"] = gr.Slider(
         0.05, 0.95, usual, step=0.01, label=t("threshold"), info=t("threshold_hint"), buttons=[], elem_id="threshold"
     )
-    form["detect"] = gr.Button(t("detect"), variant="primary", elem_id="detect-button")
+    with gr.Row(elem_classes="actions"):
+        form["detect"] = gr.Button(t("detect"), variant="primary", scale=2, min_width=120, elem_id="detect-button")
+        form["example"] = gr.Button(t("draw_example"), scale=1, min_width=120)
     with gr.Accordion(t("several_pictures"), open=False, elem_classes="panel", elem_id="several-panel"):
         form["files"] = file_field(label=t("several_hint"), file_count="multiple", file_types=["image"], height=140)
         with gr.Row(elem_classes="actions"):
@@ -86,9 +85,12 @@ def _listen(models, form, sharing):
     # a visitor's input, since a link fills these fields, too
     form["model"].input(events.usual_threshold, form["model"], form["threshold"], **quiet)
     pressed = [form["picture"].change, form["model"].input, form["detect"].click]
-    searched = gr.on(pressed, events.detect, fields, results, trigger_mode="always_last", **raw)
-    sharing.receive(events.welcome, fields[1:], "#detect-button")
-    sharing.listen({name: form[name] for name in ("model", "threshold")}, [searched], result=form["shown"])
+    done = [
+        gr.on(pressed, events.detect, fields, results, trigger_mode="always_last", **raw),
+        form["example"].click(events.detect_example, fields[1:3], results, **quiet),
+    ]
+    sharing.receive(events.welcome, [*fields[1:], form["empty"]], "#detect-button")
+    sharing.listen({name: form[name] for name in ("model", "threshold")}, done, result=form["shown"])
     redrawn = [form["kept"], form["threshold"]]
     form["threshold"].change(events.redraw, redrawn, form["answer"], trigger_mode="always_last", **quiet)
     several = [form[name] for name in ("files", "model", "threshold")]

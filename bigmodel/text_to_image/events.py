@@ -14,7 +14,7 @@ from bigmodel.text_to_image.request import CHECKS, NUM_IMAGES, TASK, Request, gi
 from bigmodel.ui.language import translated, visitor_language
 from bigmodel.ui.pictures import uploaded
 from bigmodel.ui.texts import words
-from bigmodel.ui.widgets import announced, provider_name, told
+from bigmodel.ui.widgets import announced, picked, provider_name, told
 
 LABELS = {"prompt": "what_to_draw"}  # of fields that the tab calls otherwise than others do
 WRITTEN = ("seed", "variation_of")  # numbers in text fields, since a gr.Number shows an empty value as 0
@@ -79,8 +79,7 @@ class DrawEvents:
         found, _ = given(values if isinstance(values, dict) else {})
         model = found.pop("model", None)
         model = model if model in known else next(iter(known), None)
-        titled = [(self.models.entries[name].card.get("title", name), name) for name in known]
-        fields = {"model": gr.update(choices=titled, value=model, visible=bool(known)), **self._defaults(model)}
+        fields = {"model": picked(self.models.titled(known), model), **self._defaults(model)}
         fields |= {name: _shown(name, value) for name, value in found.items()}
         return *(fields.get(name, gr.skip()) for name in CHECKS), self._styles(model), gr.update(visible=not known)
 

@@ -57,8 +57,7 @@ def build(models):
 
 
 def _compose(models, known):
-    titled = [(models.entries[name].card.get("title", name), name) for name in known]
-    first = known[0] if known else None
+    titled, first = models.titled(known), known[0] if known else None
     form = {"model": gr.Radio(titled, value=first, label=t("model"), elem_classes="segmented", visible=bool(known))}
     hint = t("what_to_draw_hint")
     form["prompt"] = gr.Textbox(label=t("what_to_draw"), placeholder=hint, lines=2, max_lines=5, elem_id="what-to-draw")

@@ -77,6 +77,7 @@ MESSAGES = {
     "has {} channels; give 1, 3 or 4": "有 {} 个通道；请给 1、3 或 4 个",
     "this host has no classifier": "此处没有识别模型",
     "this host has no detector": "此处没有检测模型",
+    "knows nothing that can be drawn here; give a picture": "所认识的东西此处都画不出来；请给一张图片",
     "{} texts; the limit is {}": "有 {} 段文字；最多 {} 段",
     "{} lines; the limit is {}": "有 {} 行；最多 {} 行",
     "{} columns; the limit is {}": "有 {} 列；最多 {} 列",

@@ -127,6 +127,10 @@ class Models:
             return self.of_task(task)
         return found
 
+    def titled(self, names):
+        """Return (title, name) of each of some models, as a picker takes them."""
+        return [(self.entries[name].card.get("title", name), name) for name in names]
+
     def faults(self):
         """Return what is wrong, one line for each model that is not served."""
         return [entry.fault for entry in self.entries.values() if entry.fault]

@@ -1,6 +1,6 @@
 // Links to a result, results saved as files, and the history of a visit: all of it stays in the browser.
 (() => {
-  const { word, escape, download } = window.bigmodel;
+  const { word, html, escape, download } = window.bigmodel;
   const LINK_LIMIT = 2000; // longer addresses are cut by mail programs and refused by proxies
   const HISTORY_LIMIT = 50;
   const HISTORY_CHARACTERS = 1e6; // the browser's storage has room for some megabytes, of all tabs together
@@ -120,7 +120,7 @@
   const picturesOf = ([result]) =>
     ((result && result.pictures) || []).slice(0, 4).map(({ src }) => src).filter((src) => src.length < 20000);
 
-  // entries: [{tab, inputs, pictures, typed}], the latest first. A text that is being typed replaces its beginning.
+  // entries: [{tab, inputs, label, pictures, typed}], the latest first. A text that is being typed replaces its beginning.
   const remember = (tab, names, [entries, ...values], typed) => {
     if (values[0] && !values[0].link) return [entries, entries]; // nothing was made
     say(tab); // that of an earlier result
@@ -134,24 +134,26 @@
       Object.keys({ ...before, ...inputs }).every((name) => goesOn(inputs[name], before[name]));
     const older = typed && last && last.typed && grown(last) ? earlier : entries || [];
     const others = older.filter((entry) => texts(entry) !== JSON.stringify(inputs));
-    const all = [{ tab, inputs, pictures: picturesOf(values), typed }, ...others].slice(0, HISTORY_LIMIT);
+    const label = values[0] && values[0].label;
+    const all = [{ tab, inputs, label, pictures: picturesOf(values), typed }, ...others].slice(0, HISTORY_LIMIT);
     while (all.length > 1 && JSON.stringify(all).length > HISTORY_CHARACTERS) all.pop();
     return [all, all];
   };
   const history = (entries) => {
     if (!entries || !entries.length) return `<p class="empty">${escape(word("history_empty"))}</p>`;
-    const items = entries.map(({ tab, inputs, pictures = [] }, index) => {
+    const items = entries.map(({ tab, inputs, label, pictures = [] }, index) => {
       const { seed } = inputs;
       const texts = Object.values(inputs).filter((value) => typeof value === "string" && value.length > 1);
       const drawn = texts.filter((text) => text.startsWith("data:image/"));
       const words = texts.filter((text) => !drawn.includes(text));
-      const label = Array.from(inputs.text || inputs.prompt || words.join(" · ") || "…").slice(0, 90).join("");
+      const asked = Array.from(inputs.text || inputs.prompt || words.join(" · ") || "…").slice(0, 90).join("");
+      const name = label ? html(label) : escape(asked);
       const own = query(tab, inputs);
       const href = own.length > LINK_LIMIT ? query(tab, { saved: nameOf({ tab, inputs }) }) : own;
       const note = seed === undefined ? "" : ` <small>${escape(word("seed_is"))} ${escape(seed)}</small>`;
       const images = [...pictures, ...drawn].map((src) => `<img class="pixelated" src="${escape(src)}" alt="">`).join("");
       const shown = images ? `<span class="pictures">${images}</span>` : "";
-      return `<li>${shown}<a href="${escape(href)}" data-index="${index}">${escape(label)}</a>${note}</li>`;
+      return `<li>${shown}<a href="${escape(href)}" data-index="${index}">${name}</a>${note}</li>`;
     });
     return `<ol>${items.join("")}</ol>`;
   };

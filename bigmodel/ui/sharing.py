@@ -46,8 +46,8 @@ class Sharing:
             fields: name in a link -> component.
             done: events after which the result belongs to the history.
             typed: the same, while a text is typed: it replaces its own beginning.
-            result: component whose value has "link", the dict of what the shown result was made of; where it is None,
-                the fields say it.
+            result: component whose value has "link", the dict of what the shown result was made of, and may have
+                "label", what the history calls it, as HTML; where it is None, the fields say both.
         """
         quiet = {"api_visibility": "private"}
         names = json.dumps(list(fields))

@@ -54,6 +54,17 @@ def no_models_block(visible):
     return html_block(f'<p class="empty">{words("no_models")}</p>', visible=visible)
 
 
+def picked(titled, asked):
+    """Return the update of a picker of models: all that are here, and the one that is asked for, or the first.
+
+    Args:
+        titled: list of (title, name); see Models.titled.
+        asked: a name, or anything else.
+    """
+    known = [name for _, name in titled]
+    return gr.update(choices=titled, value=asked if asked in known else next(iter(known), None), visible=bool(known))
+
+
 def told(error, labels=None):
     """Return a user's error as Gradio shows it: in the visitor's language, escaped, without a traceback.
 

@@ -11,6 +11,9 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from bigmodel.errors import InputError
+from bigmodel.image_classification.events import ClassifyEvents
+from bigmodel.image_classification.tab import load
+from bigmodel.ui.models import Models
 from bigmodel.ui.pictures import sketched
 
 NAMES = {"cat", "dog", "bag"}
@@ -175,3 +178,12 @@ def test_chinese_and_narrow(open_page, picture, width):
     upload(tab, picture)
     assert set(answered(tab)) == {"猫", "狗", "包"}
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_model_of_the_hub_is_offered_once_it_is_there(tiny_fashion, monkeypatch):
+    monkeypatch.setattr("bigmodel.ui.models.fetch", lambda name: tiny_fashion)
+    models = Models(["ann/tiny-fashion"], {"image_classification": load})
+    assert not models.of_task("image_classification")  # as the page is built
+    model, _, _, empty = ClassifyEvents(models).welcome({})
+    assert model["choices"] == [("Tiny-Fashion", "tiny-fashion")] and model["value"] == "tiny-fashion"
+    assert model["visible"] and not empty["visible"]

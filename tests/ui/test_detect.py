@@ -12,6 +12,10 @@ from gradio_client.exceptions import AppError, ValidationError
 from PIL import Image
 from playwright.sync_api import expect
 
+from bigmodel.object_detection.events import DetectEvents
+from bigmodel.object_detection.tab import load
+from bigmodel.ui.models import Models
+
 
 @pytest.fixture(scope="module")
 def client(page):
@@ -102,3 +106,46 @@ def test_several_pictures_and_one_that_is_none(open_page, pictures, tmp_path):
     assert tab.evaluate("window.once")  # it was not while the work went on
     expect(tab.locator("#overview .skipped")).to_contain_text("c.png: image: cannot be read")
     assert len(json.loads(saved(tab, "detections.coco.json", "#overview"))["images"]) == 2
+
+
+def test_an_example_is_drawn_searched_and_linked(open_page, page):
+    tab = open_page("?tab=detect")
+    boxes = tab.locator("#detect-answer svg.boxes")
+    seen = []
+    for _ in range(2):  # another one each time
+        tab.get_by_role("button", name="Draw one to try").click()
+        expect(boxes.locator("image")).not_to_have_attribute("href", seen[-1] if seen else "")
+        seen.append(boxes.locator("image").get_attribute("href"))
+    tab.get_by_role("button", name="In this browser").click()
+    expect(tab.locator(".history li a:visible")).to_have_count(2)
+    link = tab.locator(".history li a:visible").first.get_attribute("href")
+    assert "example=" in link
+    again = open_page(link)
+    again.locator("#detect-answer svg.boxes").wait_for()
+    assert again.locator("#detect-answer svg.boxes image").get_attribute("href") == seen[-1]
+
+
+def test_what_cannot_be_drawn_is_said(page, monkeypatch):
+    detector = page.models.get("tiny-detector", "object_detection")
+    monkeypatch.setattr(detector, "labels", ["frog", "person"])
+    kept, answer, shown = DetectEvents(page.models).detect_example("tiny-detector", 0.5)
+    assert kept is None and "model: knows nothing that can be drawn here; give a picture" in answer
+
+
+@pytest.mark.parametrize("example", ["1000000", "-1", "x", "1e3", ["1"], None])
+def test_a_wrong_example_is_not_shown(page, example):
+    _, _, shown, _ = DetectEvents(page.models).welcome({"example": example})
+    assert "link" not in shown
+
+
+def test_a_model_of_the_hub_is_offered_once_it_is_there(tiny_detector, monkeypatch):
+    monkeypatch.setattr("bigmodel.ui.models.fetch", lambda name: tiny_detector)
+    models = Models(["ann/tiny-detector"], {"object_detection": load})
+    assert not models.of_task("object_detection")  # as the page is built
+    model, threshold, _, empty = DetectEvents(models).welcome({})
+    assert model["choices"] == [("Tiny detector", "tiny-detector")] and model["value"] == "tiny-detector"
+    assert (
+        model["visible"]
+        and not empty["visible"]
+        and threshold == models.get("tiny-detector", "object_detection").threshold
+    )

@@ -93,7 +93,7 @@ def test_a_poem_and_its_form(open_page, page):
     assert done(open_page(copied(tab).removeprefix(page.local_url))) == poem
 
 
-def test_a_link_gives_the_same_translation(open_page, page):
+def test_a_link_gives_the_same_translation(open_page):
     def translated(tab):
         field = tab.locator("#translation textarea")
         expect(field).not_to_have_value(re.compile("^…?$"))
@@ -221,7 +221,7 @@ REFUSING = """() => {
 }"""
 
 
-def test_a_clipboard_that_refuses(open_page, page):
+def test_a_clipboard_that_refuses(open_page):
     tab = open_page("?prompt=Once&seed=5&max_new_tokens=5&run=1", **CLIPBOARD)
     done(tab)
     tab.evaluate(REFUSING)
@@ -281,7 +281,7 @@ def test_a_link_gives_the_same_labels(open_page, page, noise):
     assert "drawing=ankle+boot" in link and "picture" not in link
     assert labels(open_page(link.removeprefix(page.local_url))) == labels(other)
     other.get_by_role("button", name="In this browser").click()
-    expect(other.locator(".history li a:visible").first).to_have_text("tiny-fashion · crop · ankle boot")
+    expect(other.locator(".history li a:visible").first).to_have_text(re.compile(r"^[a-zA-Z ]+-?[a-z]+ \d+%$"))
 
 
 def test_a_link_that_holds_nothing_sound_leaves_the_page_as_it_is(open_page):
@@ -311,7 +311,7 @@ def test_what_was_detected_is_saved_and_opened(open_page, noise, tmp_path):
     chooser.value.set_files(tmp_path / "saved.json")
     other.locator("#detect-answer .answer").wait_for()
     assert count > 0 and other.locator("#detect-answer title").all_text_contents() == before
-    expect_history(other, "tiny-detector")
+    expect_history(other, re.compile(r"^\d+ (star|balloon)(, \d+ balloon)?$"))
     other.locator(".history li a:visible").first.click()  # too long for a link
     other.wait_for_url("**saved=**run=1**")
     other.locator("#detect-answer .answer").wait_for()
