@@ -9,6 +9,10 @@ MARKS = [chr(0xE000 + i) for i in range(COUNT)]
 TOKENS = [f"<|{i}|>" for i in range(COUNT)]
 _ANY_MARK = f"{MARKS[0]}-{MARKS[-1]}"
 _MARK = re.compile(f"([{_ANY_MARK}])")
+_WORD = re.compile(r"[^\W\d_]+")
+_COPIED_LETTERS = 4  # that a word has at least which is taken for one in both languages
+_NUMBERS = {"zwei": "two", "drei": "three", "vier": "four", "fünf": "five", "sechs": "six", "sieben": "seven"}
+_NUMBER_WORDS = {*_NUMBERS.values()}
 _EMOJI = r"[\U0001F1E6-\U0001F1FF\U0001F300-\U0001FAFF\u2600-\u27BF\u2B00-\u2BFF][\uFE0F\u20E3\U0001F3FB-\U0001F3FF]*"
 TAG = (
     r"</?[A-Za-z][\w:.-]*(?:\s+[\w:-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>\"'/]+))*\s*/?>"  # <font color="red">, </i>
@@ -103,6 +107,23 @@ def protect_pair(source, target):
     for new, old in zip(MARKS, found, strict=False):  # numbered from 0 again
         source, target = source.replace(old, new), target.replace(old, new)
     return source, target
+
+
+def mark_words(source, target):
+    """Replace words that stand alike, once, in a sentence and its translation by marks, numerals too; returns both."""
+    pair = [source, target]
+    words = [Counter(_alike(word[0]) for word in _WORD.finditer(text)) for text in pair]
+    free = [mark for mark in MARKS if mark not in source]
+    for word in [_alike(word[0]) for word in _WORD.finditer(source)]:
+        long_enough = len(word) >= _COPIED_LETTERS or word in _NUMBER_WORDS
+        if free and long_enough and all(counts[word] == 1 for counts in words):
+            mark = free.pop(0)
+            pair = [_WORD.sub(lambda m, w=word, s=mark: s if _alike(m[0]) == w else m[0], text) for text in pair]
+    return pair
+
+
+def _alike(word):
+    return _NUMBERS.get(word.casefold(), word.casefold())
 
 
 def encode(text, encode_plain, mark_ids):

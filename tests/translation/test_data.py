@@ -77,6 +77,16 @@ def test_a_pair_shares_the_marks_of_what_stands_in_both():
     assert target == f"{MARKS[0]}: drei Hunde, {MARKS[1]} Katzen"
 
 
+def test_words_that_stand_in_both_become_marks():
+    a, b, c = MARKS[:3]
+    found = placeholders.mark_words("Two men play Frisbee in the park.", "Zwei Männer spielen im Park Frisbee.")
+    assert found == [f"{a} men play {b} in the {c}.", f"{a} Männer spielen im {c} {b}."]
+    for pair in (["His name is Tim", "Er heißt Tim"], ["Ball, ball", "Ball"], [f"{a} ball", f"{a} Kugel"], ["", ""]):
+        assert placeholders.mark_words(*pair) == pair  # short, not alone, translated
+    many = " ".join(f"word{chr(97 + i)}" for i in range(12))
+    assert sum(mark in placeholders.mark_words(f"{a} {many}", f"{a} {many}")[0] for mark in MARKS) == len(MARKS)
+
+
 def pairs(count=60, weight=1.0, token=3):
     rng = np.random.default_rng(0)
     draw = lambda: [rng.integers(5, 40, rng.integers(1, 12)) for _ in range(count)]  # noqa: E731
@@ -157,7 +167,11 @@ def test_own_pairs_become_a_model_folder_and_a_new_beginning(tiny_preset, tmp_pa
     assert train(*own[:-4], "--steps", "2") == 2  # no --languages
     assert "needs --valid, and --languages" in capsys.readouterr().err
     assert train(*own[:-4], "--languages", "en-it", "--steps", "2", "--init-from", str(folder), "--out", "runs/a") == 2
-    assert "does not know en-it" in capsys.readouterr().err
+    said = "runs/a/tokens/tokenizer.json does not know en-it; choose another --name or --out, and another --init-from\n"
+    assert said in capsys.readouterr().err
+    assert train(*own[:-4], "--languages", "en-it", "--name", "mine", "--steps", "2") == 2
+    said = "runs/mine/tokens/tokenizer.json does not know en-it; choose another --name or --out\n"
+    assert said in capsys.readouterr().err
     assert train(*own[:-2], "--steps", "2") == 2  # no --name
     assert "give the model a --name" in capsys.readouterr().err
 
