@@ -13,7 +13,7 @@ from onnx import TensorProto
 
 from bigmodel.config import VisionConfig
 from bigmodel.image_classification.model import ImageClassificationModel, load_weights
-from export import vision
+from export import precisions
 from export.parity import Difference, log_softmax
 from export.vision import BATCH, VisionGraph, run_graph, smooth_pictures
 
@@ -92,5 +92,5 @@ def write_graphs(folder, values, tensors, recipe):
     config, num_labels = VisionConfig.from_vit(values), len(values["id2label"])
     state = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
     model = load_weights(ImageClassificationModel(config, num_labels), state)
-    build = lambda weights: classifier_graph(config, num_labels, weights)  # noqa: E731
-    return vision.write_graphs(folder, tensors, recipe, build, lambda path: measure(path, model), TOLERANCES)
+    builds = {"model": lambda weights: classifier_graph(config, num_labels, weights)}
+    return precisions.write_graphs(folder, tensors, recipe, builds, measure, model, TOLERANCES)

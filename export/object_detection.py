@@ -13,7 +13,7 @@ from onnx import TensorProto
 
 from bigmodel.config import VisionConfig
 from bigmodel.object_detection.model import Heads, ObjectDetectionModel
-from export import vision
+from export import precisions
 from export.parity import Difference
 from export.vision import BATCH, VisionGraph, run_graph, smooth_pictures
 
@@ -94,5 +94,5 @@ def write_graphs(folder, values, tensors, recipe):
     model = ObjectDetectionModel(config, num_labels)
     model.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
     model.eval()
-    build = lambda weights: detector_graph(config, num_labels, weights)  # noqa: E731
-    return vision.write_graphs(folder, tensors, recipe, build, lambda path: measure(path, model), TOLERANCES)
+    builds = {"model": lambda weights: detector_graph(config, num_labels, weights)}
+    return precisions.write_graphs(folder, tensors, recipe, builds, measure, model, TOLERANCES)

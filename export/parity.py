@@ -50,6 +50,14 @@ TOLERANCES = {
     "fp16": Difference(largest=0.5, expected=1e-2),
     "quantized": Difference(largest=float("inf"), expected=0.2),
 }
+PROMPT = 6  # tokens before the first cached step
+
+
+def open_graph(path):
+    """Return the ort.InferenceSession of a graph's file, on one CPU thread."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 class CachedGraph:
@@ -62,9 +70,7 @@ class CachedGraph:
     """
 
     def __init__(self, path, config, rows):
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.session = open_graph(path)
         pasts = [i for i in self.session.get_inputs() if i.name.startswith("past_key_values.")]
         dtype = np.float16 if pasts[0].type == "tensor(float16)" else np.float32
         shape = rows, config.num_key_value_heads, config.max_position_embeddings, config.head_dim
@@ -100,18 +106,17 @@ class CachedGraph:
 
 
 @torch.inference_mode()
-def sample_rows(model, lengths, seed=0):
+def sample_rows(model, lengths):
     """Draw texts from the model itself, so that the comparison is where the model is used.
 
     Args:
         model: CausalLM in float32.
         lengths: tokens of each row.
-        seed: of the draw.
 
     Returns:
         List of (length,) int64 arrays.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     cache, ids = KVCache(), [torch.zeros(len(lengths), 1, dtype=torch.int64)]
     while len(ids) < max(lengths):
         probabilities = model(ids[-1], cache=cache)[:, -1].softmax(-1)
@@ -126,17 +131,16 @@ def expected_logits(model, row):
     return model(torch.from_numpy(row)[None])[0].float().numpy()
 
 
-def graph_logits(path, config, rows, prompt):
+def graph_logits(path, config, rows):
     """Yield the graph's logits of each row (length, vocab_size), three ways in turn.
 
     First all positions at once; then a prompt and single cached steps; then all rows in one batch, from prompts of
-    different lengths, where a row that has ended is fed again at its last position.
+    different lengths (row r's has r tokens more), where a row that has ended is fed again at its last position.
 
     Args:
         path: the .onnx file.
         config: TransformerConfig.
         rows: list of (length,) int64.
-        prompt: tokens of the first row's prefill; row r has r more.
 
     Yields:
         (way, row index, logits).
@@ -145,19 +149,19 @@ def graph_logits(path, config, rows, prompt):
     for r, row in enumerate(rows):
         yield "prefill", r, single(row[None], [len(row)], len(row))[0]
     for r, row in enumerate(rows):
-        steps = [single(row[None, :prompt], [prompt], prompt)[0]]
-        steps += [single(row[None, i : i + 1], [i + 1], 1)[0] for i in range(prompt, len(row))]
+        steps = [single(row[None, :PROMPT], [PROMPT], PROMPT)[0]]
+        steps += [single(row[None, i : i + 1], [i + 1], 1)[0] for i in range(PROMPT, len(row))]
         yield "cached", r, np.concatenate(steps)
     batch, collected = CachedGraph(path, config, rows=len(rows)), []
     for r, row in enumerate(rows):
-        collected.append([single(row[None, : prompt + r], [prompt + r], prompt + r)[0]])
+        collected.append([single(row[None, : PROMPT + r], [PROMPT + r], PROMPT + r)[0]])
         for name, value in single.cache.items():
             batch.cache[name].numpy()[r] = value.numpy()[0]
-    for step in range(max(len(row) - prompt - r for r, row in enumerate(rows))):
-        at = [min(prompt + r + step, len(row) - 1) for r, row in enumerate(rows)]
+    for step in range(max(len(row) - PROMPT - r for r, row in enumerate(rows))):
+        at = [min(PROMPT + r + step, len(row) - 1) for r, row in enumerate(rows)]
         logits = batch([[row[i]] for row, i in zip(rows, at, strict=True)], np.array(at) + 1, 1)
         for r, row in enumerate(rows):
-            if prompt + r + step < len(row):
+            if PROMPT + r + step < len(row):
                 collected[r].append(logits[r])
     for r, steps in enumerate(collected):
         yield "ragged", r, np.concatenate(steps)
@@ -169,14 +173,13 @@ def log_softmax(logits):
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
-def measure(path, model, lengths=(40, 33, 25), prompt=6):
+def measure(path, model, lengths=(40, 33, 25)):
     """Compare a graph with its model.
 
     Args:
         path: the .onnx file.
         model: CausalLM in float32.
         lengths: tokens of the rows.
-        prompt: tokens before the first cached step.
 
     Returns:
         dict of "prefill", "cached", "ragged" -> Difference.
@@ -185,7 +188,7 @@ def measure(path, model, lengths=(40, 33, 25), prompt=6):
     rows = sample_rows(model, [min(n, longest) for n in lengths])
     references = [log_softmax(expected_logits(model, row)) for row in rows]
     seen = {}
-    for way, r, logits in graph_logits(path, model.config, rows, prompt):
+    for way, r, logits in graph_logits(path, model.config, rows):
         error = np.abs(log_softmax(logits) - references[r])
         seen.setdefault(way, []).append((error.max(), (np.exp(references[r]) * error).sum(-1).mean()))
     return {

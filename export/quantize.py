@@ -5,12 +5,12 @@ row's result does not depend on its company in the batch, as per-tensor dynamic 
 
 Small models take 8 bits: where the weights fit the processor's cache, 4 bits are hardly faster, and cost quality.
 
-A block of ``block_size`` consecutive inputs of one output shares a scale (and, asymmetric, a zero point):
-``weight = (code - zero) * scale``. The scale is searched for the least squared error instead of taken from the range.
+A block of ``block_size`` consecutive inputs of one output shares a scale: ``weight = (code - middle) * scale``, where
+middle is ``2 ** (bits - 1)``. The scale is searched for the least squared error instead of taken from the range.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from onnx import TensorProto
@@ -27,23 +27,13 @@ class Recipe:
     """How each matrix is quantised.
 
     Attributes:
-        bits: 4 or 8, for every matrix that ``overrides`` does not name.
+        bits: 4 or 8.
         block_size: inputs that share a scale; a power of two, 16 at least. A matrix whose inputs it does not divide
             takes the largest power of two that does.
-        symmetric: the zero point is fixed in the middle.
-        accuracy_level: of MatMulNBits; 4 computes with 8-bit activations, 0 with floats.
-        overrides: part of a tensor's name -> bits, for sensitive matrices; the first that fits counts.
     """
 
     bits: int = 4
     block_size: int = 32
-    symmetric: bool = True
-    accuracy_level: int = 4
-    overrides: dict = field(default_factory=dict)
-
-    def bits_of(self, name):
-        """Return the bits of the tensor ``name``."""
-        return next((bits for part, bits in self.overrides.items() if part in name), self.bits)
 
     def block_size_of(self, columns):
         """Return the block size for a matrix of so many inputs."""
@@ -68,40 +58,30 @@ class Blocks:
     Attributes:
         codes: (n, k / block_size, block_size) uint8.
         scales: (n, k / block_size) float32.
-        zeros: (n, k / block_size) uint8.
         bits: of a code.
     """
 
     codes: np.ndarray
     scales: np.ndarray
-    zeros: np.ndarray
     bits: int
 
     def dequantize(self):
         """Return the matrix (n, k) float32 that the codes stand for."""
-        values = (self.codes.astype(np.float32) - self.zeros[..., None]) * self.scales[..., None]
+        values = (self.codes.astype(np.float32) - 2 ** (self.bits - 1)) * self.scales[..., None]
         return values.reshape(len(values), -1)
 
     def packed(self):
         """Return the codes as MatMulNBits stores them: (n, blocks, block_size * bits / 8), the low half first."""
         return self.codes if self.bits == 8 else self.codes[..., 0::2] | self.codes[..., 1::2] << 4
 
-    def packed_zeros(self):
-        """Return the zero points as MatMulNBits stores them: (n, ceil(blocks * bits / 8)) uint8."""
-        if self.bits == 8:
-            return self.zeros
-        even = np.pad(self.zeros, ((0, 0), (0, self.zeros.shape[1] % 2)))
-        return even[:, 0::2] | even[:, 1::2] << 4
 
-
-def quantize_blocks(matrix, bits, block_size, symmetric=True):
+def quantize_blocks(matrix, bits, block_size):
     """Round a matrix to ``bits`` bits, block by block, with the scale of least squared error.
 
     Args:
         matrix: (n, k) float32; k must divide by block_size.
         bits: 4 or 8.
         block_size: inputs that share a scale.
-        symmetric: zero point fixed at half of the codes; otherwise fitted to each block.
 
     Returns:
         Blocks.
@@ -114,24 +94,18 @@ def quantize_blocks(matrix, bits, block_size, symmetric=True):
         raise ExportError(f"block_size {block_size} does not divide the {columns} inputs of a matrix")
     blocks = matrix.reshape(rows, columns // block_size, block_size)
     top, middle = 2**bits - 1, 2 ** (bits - 1)
-    if symmetric:
-        extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(-1)[..., None], -1)[..., 0]
-        ranges, zeros = -extreme / middle, np.full(extreme.shape, middle, np.float32)
-    else:
-        low, high = np.minimum(blocks.min(-1), 0), np.maximum(blocks.max(-1), 0)
-        ranges = (high - low) / top
-        zeros = np.round(-low / np.where(ranges == 0, 1, ranges))
+    ranges = -np.take_along_axis(blocks, np.abs(blocks).argmax(-1)[..., None], -1)[..., 0] / middle
     best_error = np.full(ranges.shape, np.inf, np.float32)
     best_scales, best_codes = ranges, np.zeros(blocks.shape, np.uint8)
     for shrink in SHRINKS if bits < 8 else SHRINKS[:1]:
         scales = np.where(ranges == 0, 1, ranges * shrink).astype(np.float32)
-        codes = np.clip(np.round(blocks / scales[..., None]) + zeros[..., None], 0, top)
-        error = (((codes - zeros[..., None]) * scales[..., None] - blocks) ** 2).sum(-1)
+        codes = np.clip(np.round(blocks / scales[..., None]) + middle, 0, top)
+        error = (((codes - middle) * scales[..., None] - blocks) ** 2).sum(-1)
         better = error < best_error
         best_error = np.where(better, error, best_error)
         best_scales = np.where(better, scales, best_scales)
         best_codes = np.where(better[..., None], codes, best_codes).astype(np.uint8)
-    return Blocks(best_codes, best_scales.astype(np.float32), zeros.astype(np.uint8), bits)
+    return Blocks(best_codes, best_scales.astype(np.float32), bits)
 
 
 class QuantizedWeights(DenseWeights):
@@ -142,44 +116,38 @@ class QuantizedWeights(DenseWeights):
         recipe: Recipe.
     """
 
-    dtype = TensorProto.FLOAT
-
     def __init__(self, tensors, recipe):
         super().__init__(tensors)
         self.recipe = recipe
-        self.bytes = 0
 
     def _store(self, graph, names):
-        """Return the stacked matrix's Blocks, and the names of its codes, scales and zero points in the graph."""
+        """Return the stacked matrix's Blocks, and the names of its codes and scales in the graph."""
         recipe, label = self.recipe, "|".join(names)
         stacked = np.concatenate([self.tensors[name] for name in names])
-        blocks = quantize_blocks(
-            stacked, recipe.bits_of(label), recipe.block_size_of(stacked.shape[1]), recipe.symmetric
-        )
+        blocks = quantize_blocks(stacked, recipe.bits, recipe.block_size_of(stacked.shape[1]))
         codes = graph.constant(f"{label}.codes", blocks.packed())
-        scales = graph.constant(f"{label}.scales", blocks.scales)
-        zeros = "" if recipe.symmetric else graph.constant(f"{label}.zeros", blocks.packed_zeros())
-        return blocks, [codes, scales, zeros] if zeros else [codes, scales]
+        return blocks, codes, graph.constant(f"{label}.scales", blocks.scales)
 
     def linear(self, graph, x, *names, outputs=1):
         """See DenseWeights."""
-        blocks, stored = self._store(graph, names)
+        blocks, codes, scales = self._store(graph, names)
         rows, count, size = blocks.codes.shape
         return graph.op(
             "MatMulNBits",
             x,
-            *stored,
+            codes,
+            scales,
             N=rows,
             K=count * size,
             bits=blocks.bits,
             block_size=size,
-            accuracy_level=self.recipe.accuracy_level,
+            accuracy_level=4,
             outputs=outputs,
         )
 
     def embed(self, graph, ids, name):
         """See DenseWeights. A tied head reads the same codes: they are stored once and reshaped while loading."""
-        blocks, (codes, *rest) = self._store(graph, [name])
+        blocks, codes, scales = self._store(graph, [name])
         rows, count, size = blocks.codes.shape
         shape = graph.constant(f"{name}.by_row", np.array([rows, count * size * blocks.bits // 8], np.int64))
         by_row = graph.op("Reshape", codes, shape)
@@ -187,7 +155,7 @@ class QuantizedWeights(DenseWeights):
             "GatherBlockQuantized",
             by_row,
             ids,
-            *rest,
+            scales,
             bits=blocks.bits,
             block_size=size,
             gather_axis=0,

@@ -12,20 +12,17 @@ transformer, run for each step; captions with and without guidance are rows of o
 """
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from onnx import TensorProto
 
 from bigmodel.nn.relative import relative_buckets
 from bigmodel.text_to_image.config import DiffusionConfig
 from bigmodel.text_to_image.model import DiffusionTransformer, frequencies, load_weights
-from export.graph import Graph, save
-from export.parity import Difference
-from export.quantize import RowQuantizedWeights
-from export.weights import DenseWeights, ExternalWeights
+from export import precisions
+from export.graph import Graph
+from export.parity import Difference, open_graph
 
 BATCH = "batch"
-NAMES = ("text_encoder", "transformer")
 # of values in about -1..1
 TOLERANCES = {
     "fp32": Difference(largest=1e-3, expected=1e-4),
@@ -248,18 +245,18 @@ def _layer(stack, x, prefix, modulations, key_value, mask):
 
 
 @torch.inference_mode()
-def measure(paths, model):
+def measure(text_encoder, transformer, model):
     """Compare the graphs with the model at several times, with random captions, alone and in a batch.
 
     Args:
-        paths: of the text encoder's graph and the transformer's.
+        text_encoder, transformer: paths of the graphs.
         model: DiffusionTransformer.
 
     Returns:
         dict of "alone", "batch" -> parity.Difference.
     """
-    sessions = [_open(path) for path in paths]
-    kind = np.float16 if "float16" in sessions[1].get_inputs()[0].type else np.float32
+    text_encoder, transformer = open_graph(text_encoder), open_graph(transformer)
+    kind = np.float16 if "float16" in transformer.get_inputs()[0].type else np.float32
     rng, config = np.random.default_rng(0), model.config
     side, report = config.sample_size, {}
     ids = rng.integers(config.text.vocab_size, size=(ROWS, config.max_tokens))
@@ -274,19 +271,13 @@ def measure(paths, model):
             for i in range(0, ROWS, size):
                 part = slice(i, i + size)
                 text = {"input_ids": ids[part], "attention_mask": mask[part]}
-                key_values, pooled = sessions[0].run(None, text)
+                key_values, pooled = text_encoder.run(None, text)
                 feed = {"sample": noise[part].astype(kind), "timestep": times[part], "attention_mask": mask[part]}
                 feed |= {"encoder_key_values": key_values, "pooled_projections": pooled}
-                errors.append(np.abs(sessions[1].run(None, feed)[0].astype(np.float32) - wanted[part]))
+                errors.append(np.abs(transformer.run(None, feed)[0].astype(np.float32) - wanted[part]))
         largest, mean = max(float(e.max()) for e in errors), float(np.mean([e.mean() for e in errors]))
         report[way] = Difference(largest, mean, "of half the range")
     return report
-
-
-def _open(path):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def write_graphs(folder, values, tensors, recipe):
@@ -307,22 +298,8 @@ def write_graphs(folder, values, tensors, recipe):
     config = DiffusionConfig.from_json(values)
     state = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
     model = load_weights(DiffusionTransformer(config), state)
-    stores = {
-        "fp32": ("float32", lambda: DenseWeights(tensors)),
-        "fp16": ("fp16", lambda: ExternalWeights(folder / "model.safetensors")),
-        "quantized": ("quantized", lambda: DenseWeights(tensors) if recipe == "fp32" else RowQuantizedWeights(tensors)),
+    builds = {
+        "text_encoder": lambda weights: text_encoder_graph(config, weights, tensors),
+        "transformer": lambda weights: transformer_graph(config, weights),
     }
-    report = {}
-    for kind, (ending, store) in stores.items():
-        place = folder / "onnx" if kind == "quantized" else folder
-        paths = [place / f"{name}_{ending}.onnx" for name in NAMES]
-        save(text_encoder_graph(config, store(), tensors), paths[0])
-        save(transformer_graph(config, store()), paths[1])
-        name = paths[1].relative_to(folder).as_posix()
-        report[name] = measure(paths, model)
-        for way, difference in report[name].items():
-            difference.check(f"{name} ({way})", TOLERANCES[kind])
-        if kind == "fp32":
-            for path in paths:
-                path.unlink()
-    return report
+    return precisions.write_graphs(folder, tensors, recipe, builds, measure, model, TOLERANCES)

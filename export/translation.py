@@ -27,13 +27,12 @@ from bigmodel.config import TransformerConfig
 from bigmodel.nn.checkpoint import load_weights
 from bigmodel.nn.relative import relative_buckets
 from bigmodel.nn.transformer import EncoderDecoder
-from export import parity_translation
-from export.graph import Graph, save
-from export.quantize import RowQuantizedWeights
-from export.weights import FLOATS, DenseWeights, ExternalWeights
+from export import parity_translation, precisions
+from export.graph import Graph
+from export.parity import TOLERANCES
+from export.weights import FLOATS
 
 EMBEDDING = "shared.weight"
-HIDDEN = -1e4  # a score that softmax makes 0, in 16 bits too
 
 
 class StackGraph:
@@ -75,9 +74,8 @@ class StackGraph:
     def by_head(self, x):
         """(batch, sequence, width) -> (batch, heads, sequence, head_dim)."""
         shape = np.array([0, 0, self.config.num_attention_heads, self.config.head_dim], np.int64)
-        return self.graph.op(
-            "Transpose", self.graph.op("Reshape", x, self._constant("by_head", shape)), perm=[0, 2, 1, 3]
-        )
+        x = self.graph.op("Reshape", x, self.graph.constant("by_head", shape))
+        return self.graph.op("Transpose", x, perm=[0, 2, 1, 3])
 
     def feed_forward(self, x, prefix):
         """SwiGLU: wo(silu(wi_0(x)) * wi_1(x))."""
@@ -98,14 +96,11 @@ class StackGraph:
             max_distance=config.relative_attention_max_distance,
         )
         table = tensors[f"{self.name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
-        return self._constant("bias_of_distances", table[buckets.numpy()].T.astype(self.float))
+        return self.graph.constant("bias_of_distances", table[buckets.numpy()].T.astype(self.float))
 
     def key_mask(self):
         """attention_mask as MultiHeadAttention takes it."""
         return self.graph.op("Cast", "attention_mask", to=TensorProto.INT32)
-
-    def _constant(self, name, array):
-        return self.graph.constant(name, array)
 
 
 def encoder_graph(encoder, decoder_layers, weights, tensors):
@@ -207,22 +202,8 @@ def write_graphs(folder, values, tensors, recipe):
     encoder, decoder = TransformerConfig.from_t5(values)
     model = EncoderDecoder(encoder, decoder)
     load_weights(model, {name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
-    stores = {
-        "fp32": ("float32", lambda: DenseWeights(tensors)),
-        "fp16": ("fp16", lambda: ExternalWeights(folder / "model.safetensors")),
-        "quantized": ("quantized", lambda: DenseWeights(tensors) if recipe == "fp32" else RowQuantizedWeights(tensors)),
+    builds = {
+        "encoder_model": lambda weights: encoder_graph(encoder, decoder.num_hidden_layers, weights, tensors),
+        "decoder_model": lambda weights: decoder_graph(decoder, weights, tensors),
     }
-    report = {}
-    for kind, (ending, store) in stores.items():
-        place = folder / "onnx" if kind == "quantized" else folder
-        paths = [place / f"{stack}_model_{ending}.onnx" for stack in ("encoder", "decoder")]
-        save(encoder_graph(encoder, decoder.num_hidden_layers, store(), tensors), paths[0])
-        save(decoder_graph(decoder, store(), tensors), paths[1])
-        name = paths[1].relative_to(folder).as_posix()
-        report[name] = parity_translation.measure(*paths, model)
-        for way, difference in report[name].items():
-            difference.check(f"{name} ({way})", parity_translation.TOLERANCES[kind])
-        if kind == "fp32":
-            for path in paths:
-                path.unlink()
-    return report
+    return precisions.write_graphs(folder, tensors, recipe, builds, parity_translation.measure, model, TOLERANCES)

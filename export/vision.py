@@ -7,15 +7,13 @@ whoever wants to know where it looked can compute the attention; whoever does no
 import math
 
 import numpy as np
-import onnxruntime as ort
 
 from bigmodel.nn.vision import EPSILON
-from export.graph import Graph, save
-from export.quantize import RowQuantizedWeights
-from export.weights import FLOATS, DenseWeights, ExternalWeights
+from export.graph import Graph
+from export.parity import open_graph
+from export.weights import FLOATS
 
 BATCH = "batch"
-FLOAT_GRAPH, CPU_GRAPH, CUDA_GRAPH = "model_float32.onnx", "onnx/model_quantized.onnx", "model_fp16.onnx"
 
 
 class VisionGraph:
@@ -70,10 +68,6 @@ class VisionGraph:
         edges = (self.graph.constant(f"edge_{i}", np.array([i])) for i in (0, 1, 1))
         return self.graph.op("Slice", x, *edges)
 
-    def constant(self, name, array):
-        """Store an array; see Graph.constant."""
-        return self.graph.constant(name, array)
-
     def _stem(self, x):
         for i, stride in enumerate(self.config.stem_strides):
             kernel = self.weights.normalised_kernel(self.graph, f"stem.{i}", EPSILON)
@@ -87,10 +81,10 @@ class VisionGraph:
         shape = (width, self.config.stem_channels[-1], 1, 1)
         kernel = self.weights.kernel(graph, f"{projection}.weight", shape)
         x = graph.op("Conv", features, kernel, self.weights.vector(graph, f"{projection}.bias"), kernel_shape=[1, 1])
-        flat = graph.op("Reshape", x, self.constant("flat", np.array([0, width, math.prod(self.config.grid)])))
+        flat = graph.op("Reshape", x, graph.constant("flat", np.array([0, width, math.prod(self.config.grid)])))
         x = graph.op("Transpose", flat, perm=[0, 2, 1])
         batch = graph.op("Shape", x, start=0, end=1)
-        shape = graph.op("Concat", batch, self.constant("one_token", np.array([1, width])), axis=0)
+        shape = graph.op("Concat", batch, graph.constant("one_token", np.array([1, width])), axis=0)
         token = graph.op("Expand", self.weights.vector(graph, f"{prefix}.cls_token"), shape)
         x = graph.op("Concat", token, x, axis=1)
         return graph.op("Add", x, self.weights.vector(graph, f"{prefix}.position_embeddings"))
@@ -105,11 +99,11 @@ class VisionGraph:
             query = self.linear(self.norm(x, f"{prefix}.layernorm_before"), f"{attention}.q_proj")
             graph.op("Identity", query, outputs=[names[0]])
             both = self.linear(normed, f"{attention}.k_proj", f"{attention}.v_proj")
-            sizes = self.constant("two_widths", np.array([width] * 2))
+            sizes = graph.constant("two_widths", np.array([width] * 2))
             _, value = graph.op("Split", both, sizes, outputs=[names[1], f"value.{layer}"], axis=-1)
         else:
             three = self.linear(normed, *(f"{attention}.{n}_proj" for n in "qkv"))
-            sizes = self.constant("three_widths", np.array([width] * 3))
+            sizes = graph.constant("three_widths", np.array([width] * 3))
             *_, value = graph.op("Split", three, sizes, outputs=[*names, f"value.{layer}"], axis=-1)
         for name, tokens in zip(names, (1 if only_class else self._count, self._count), strict=True):
             graph.output(name, self.weights.dtype, [BATCH, tokens, width])
@@ -123,9 +117,9 @@ class VisionGraph:
         return 1 + math.prod(self.config.grid)
 
 
-def smooth_pictures(config, count, seed=0):
+def smooth_pictures(config, count):
     """Return made-up pixel_values (count, channels, height, width) float32: coarse blotches and some noise."""
-    rng, (height, width) = np.random.default_rng(seed), config.image_size
+    rng, (height, width) = np.random.default_rng(0), config.image_size
     coarse = rng.normal(size=(count, config.num_channels, -(-height // 8), -(-width // 8)))
     blotches = coarse.repeat(8, 2).repeat(8, 3)[:, :, :height, :width]
     return (blotches + 0.3 * rng.normal(size=blotches.shape)).astype(np.float32)
@@ -133,41 +127,7 @@ def smooth_pictures(config, count, seed=0):
 
 def run_graph(path, pixel_values, names):
     """Return a graph's outputs of these names, as float32, on one CPU thread."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_graph(path)
     kind = np.float16 if "float16" in session.get_inputs()[0].type else np.float32
     found = session.run(names, {"pixel_values": pixel_values.astype(kind)})
     return [array.astype(np.float32) for array in found]
-
-
-def write_graphs(folder, tensors, recipe, build, measure, tolerances):
-    """Write the graphs of a model of pictures, and compare them and a float32 one with torch.
-
-    Args:
-        folder: Path; holds model.safetensors.
-        tensors: dict of float32 arrays under the model's names.
-        recipe: "fp32" keeps float weights; any other quantises rows, see RowQuantizedWeights.
-        build: function of a store of weights that returns the onnx.ModelProto.
-        measure: function of a graph's path that returns way -> parity.Difference.
-        tolerances: dict of "fp32", "fp16", "quantized" -> Difference.
-
-    Returns:
-        dict of graph name -> way -> Difference.
-
-    Raises:
-        ExportError: a difference is above its tolerance.
-    """
-    stores = {
-        "fp32": (FLOAT_GRAPH, DenseWeights(tensors)),
-        "fp16": (CUDA_GRAPH, ExternalWeights(folder / "model.safetensors")),
-        "quantized": (CPU_GRAPH, DenseWeights(tensors) if recipe == "fp32" else RowQuantizedWeights(tensors)),
-    }
-    report = {}
-    for kind, (name, store) in stores.items():
-        save(build(store), folder / name)
-        report[name] = measure(folder / name)
-        for way, difference in report[name].items():
-            difference.check(f"{name} ({way})", tolerances[kind])
-    (folder / FLOAT_GRAPH).unlink()
-    return report

@@ -12,33 +12,30 @@ def matrix():
     return np.random.default_rng(0).standard_normal((24, 128)).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("bits", "symmetric", "bound"), [(4, True, 0.12), (4, False, 0.11), (8, True, 0.01), (8, False, 0.01)]
-)
-def test_error_bound(matrix, bits, symmetric, bound):
-    error = quantize_blocks(matrix, bits, 32, symmetric).dequantize() - matrix
+@pytest.mark.parametrize(("bits", "bound"), [(4, 0.12), (8, 0.01)])
+def test_error_bound(matrix, bits, bound):
+    error = quantize_blocks(matrix, bits, 32).dequantize() - matrix
     assert np.sqrt((error**2).mean() / (matrix**2).mean()) < bound
 
 
 def test_eight_bits_round_to_half_a_step(matrix):
-    blocks = quantize_blocks(matrix, 8, 32, symmetric=False)
-    error = np.abs(blocks.dequantize() - matrix).reshape(24, 4, 32).max(-1)
-    assert (error <= 0.51 * blocks.scales).all()
+    blocks = quantize_blocks(matrix, 8, 32)
+    steps = np.abs(blocks.dequantize() - matrix).reshape(24, 4, 32) / np.abs(blocks.scales)[..., None]
+    # codes reach 128 steps to one side, 127 to the other: there the farthest may be cut
+    assert (steps <= np.where(blocks.codes == 255, 1.01, 0.51)).all()
 
 
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_zeros_and_constants(symmetric):
+def test_zeros_and_constants():
     matrix = np.zeros((2, 64), np.float32)
     matrix[1] = 3.0
-    assert np.allclose(quantize_blocks(matrix, 4, 32, symmetric).dequantize(), matrix, rtol=0.15)
+    assert np.allclose(quantize_blocks(matrix, 4, 32).dequantize(), matrix, rtol=0.15)
 
 
 def test_packing(matrix):
-    blocks = quantize_blocks(matrix, 4, 32, symmetric=False)
-    packed, zeros = blocks.packed(), blocks.packed_zeros()
-    assert packed.shape == (24, 4, 16) and zeros.shape == (24, 2)
+    blocks = quantize_blocks(matrix, 4, 32)
+    packed = blocks.packed()
+    assert packed.shape == (24, 4, 16)
     assert np.array_equal(packed & 15, blocks.codes[..., 0::2]) and np.array_equal(packed >> 4, blocks.codes[..., 1::2])
-    assert np.array_equal(zeros & 15, blocks.zeros[:, 0::2]) and np.array_equal(zeros >> 4, blocks.zeros[:, 1::2])
 
 
 def test_blocks_fit_the_matrix(matrix):
