@@ -10,8 +10,7 @@ from importlib import import_module
 
 from bigmodel import __version__
 from bigmodel.errors import BigModelError
-
-TASKS = ("text_generation", "translation", "text_to_image", "image_classification", "object_detection")
+from bigmodel.registry import TASKS
 
 
 def _of_tasks(module):

@@ -1,4 +1,4 @@
-"""The tasks: id -> title and package. Adding a task adds a line here."""
+"""The tasks, by their ids. Adding a task adds a line here."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -9,29 +9,27 @@ class Task:
     """A task of the project.
 
     Attributes:
-        id: as in ``python -m bigmodel train <id>`` and in a model's config.json.
+        id: as in ``python -m bigmodel train <id>`` and in a model's config.json; its package is bigmodel.<id>.
         title: the tab's label, English; in small letters its name in a link, and, after tab_, its key in the texts.
-        package: the importable package with modules config, data, model, train, evaluate, runtime, tab.
         group: title of the tab of which this one is a part; "" for a tab of its own.
     """
 
     id: str
     title: str
-    package: str
     group: str = ""
 
     def module(self, name):
         """Import one of the task's modules, such as "runtime" or "train", when it is needed."""
-        return import_module(f"{self.package}.{name}")
+        return import_module(f"bigmodel.{self.id}.{name}")
 
 
 TASKS = {
     task.id: task
     for task in (
-        Task(id="text_generation", title="Text", package="bigmodel.text_generation"),
-        Task(id="translation", title="Translate", package="bigmodel.translation"),
-        Task(id="text_to_image", title="Generate", package="bigmodel.text_to_image", group="Image"),
-        Task(id="image_classification", title="Classify", package="bigmodel.image_classification", group="Image"),
-        Task(id="object_detection", title="Detect", package="bigmodel.object_detection", group="Image"),
+        Task(id="text_generation", title="Text"),
+        Task(id="translation", title="Translate"),
+        Task(id="text_to_image", title="Generate", group="Image"),
+        Task(id="image_classification", title="Classify", group="Image"),
+        Task(id="object_detection", title="Detect", group="Image"),
     )
 }

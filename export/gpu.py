@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bigmodel.config import read_json
 from bigmodel.errors import BigModelError, ConfigError, DataError
+from bigmodel.registry import TASKS
 from export import gpu_figures
 
 MODELS = ("emoji", "multilingual", "stories", "poetry", "photos", "fashion", "scenes", "blood-cells")  # best first
@@ -54,7 +55,7 @@ def find(preset):
     Raises:
         ConfigError: no task has it.
     """
-    for task in ("text_generation", "translation", "text_to_image", "image_classification", "object_detection"):
+    for task in TASKS:
         presets = import_module(f"bigmodel.{task}.config").PRESETS
         if preset in presets:
             return task, presets[preset]()

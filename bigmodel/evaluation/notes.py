@@ -59,6 +59,50 @@ def engine_order(engine):
     return (list(ENGINES).index(engine) if engine in ENGINES else len(ENGINES)), engine
 
 
+def grouped(entries):
+    """Return (data set, figure) -> engine -> entry: the rows of a table, in order."""
+    rows = {}
+    for e in entries:
+        rows.setdefault((e["dataset"], e["name"]), {})[e["engine"]] = e
+    return rows
+
+
+def counted(cells, engines):
+    """Return of how many things a row's entries are, each number once."""
+    return " / ".join(dict.fromkeys(f"{cells[e]['count']:,}" for e in engines if e in cells))
+
+
+def table(entries, engines, named, written):
+    """Return a row for each data set and figure, a column for each engine.
+
+    Args:
+        entries: of evaluation.results.
+        engines: their names, in the order of the columns.
+        named: function of a figure's name, which returns it in words.
+        written: function of an entry, which returns its value as it is shown.
+    """
+    lines = ["| on | of | figure | " + " | ".join(map(engine_name, engines)) + " |"]
+    lines.append("|" + " --- |" * (3 + len(engines)))
+    for (dataset, name), cells in grouped(entries).items():
+        values = " | ".join(written(cells[e]) if e in cells else "" for e in engines)
+        lines.append(f"| {dataset} | {counted(cells, engines)} | {named(name)} | {values} |")
+    return lines
+
+
+def earlier(facts):
+    """Return the trainings whose weights a training began with, of metrics.json's "training", the latest first."""
+    found = []
+    while facts := facts.get("init_from"):
+        found.append(facts)
+    return found
+
+
+def origins(row):
+    """Return links to where a corpus is from, of a row of metrics.json's "data"; "" where that is not known."""
+    links = (f"[{o['repo']}](https://github.com/{o['repo']}/tree/{o['commit']})" for o in row.get("origin", ()))
+    return ", ".join(links)
+
+
 def millions(number):
     """Return a count in words: 5,432,100 as "5.4 M"."""
     return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,}"

@@ -39,7 +39,8 @@ def table(artifacts):
     for name, metrics in _models(artifacts):
         facts = metrics.get("training") or {}
         size = notes.millions(facts["parameters"]) if "parameters" in facts else ""
-        time = f"{_minutes(facts):.0f} min on {facts['hardware']}" if "minutes" in facts else ""
+        minutes = sum(training["minutes"] for training in (facts, *notes.earlier(facts))) if facts else 0
+        time = f"{minutes:.0f} min on {facts['hardware']}" if facts else ""
         first = name, size, time
         for figure in metrics["results"]:
             if figure["engine"] == "onnx-cpu" and figure["name"] in SHOWN:
@@ -62,8 +63,7 @@ def licences(artifacts):
     lines = ["| corpus | licence | from | models and their licences |", "| --- | --- | --- | --- |"]
     for corpus, models in sorted(taught.items()):
         row = next(iter(models.values()))
-        origins = (f"[{o['repo']}](https://github.com/{o['repo']}/tree/{o['commit']})" for o in row.get("origin", ()))
-        cells = f"`{corpus}`", row.get("licence", "not stated"), ", ".join(origins), ", ".join(models)
+        cells = f"`{corpus}`", row.get("licence", "not stated"), notes.origins(row), ", ".join(models)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, *(f"\n{text}" for text in notes.attributions(rows))])
 
@@ -87,9 +87,3 @@ def with_table(text, name, rendered):
     if not begun or not ended:
         raise DataError(f"README.md lacks the marks {begin} and {end}")
     return f"{before}{begin}\n\n{rendered}\n\n{end}{after}"
-
-
-def _minutes(facts):
-    """Return the minutes of a training, and of those whose weights it began with."""
-    before = facts.get("init_from") or {}
-    return facts["minutes"] + (_minutes(before) if "minutes" in before else 0)

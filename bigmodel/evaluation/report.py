@@ -184,10 +184,10 @@ def training(task, metrics):
     settings = facts["settings"]
     passes = facts["tokens"] / facts["tokens_of_corpus"] if facts.get("tokens_of_corpus") else None
     optimiser = "Muon for the layers' matrices, AdamW for the rest" if settings["muon"] else "AdamW"
-    before = facts.get("init_from")
+    before = notes.earlier(facts)
     rows = {
-        "begun with": f"weights trained before on {notes.millions(before['tokens'])} {before.get('unit', 'tokens')}, "
-        f"{before['minutes']:g} minutes on {before['hardware']}"
+        "begun with": f"weights trained before on {notes.millions(sum(b['tokens'] for b in before))} "
+        f"{before[0].get('unit', 'tokens')}, {sum(b['minutes'] for b in before):g} minutes on {before[0]['hardware']}"
         if before
         else None,
         "preset": f"`{facts['preset']}`" if facts.get("preset") else None,
@@ -224,10 +224,9 @@ def corpora(metrics):
         read = f", read {times} a pass" if weight != 1 else ""
         size = f", {row['examples']:,} examples" if "examples" in row else ""
         size += f", {row['bytes'] / 1e6:.1f} MB" if "bytes" in row else ""
-        links = (f"[{o['repo']}](https://github.com/{o['repo']}/tree/{o['commit']})" for o in row.get("origin", ()))
         lines.append(f"- **{row['name']}** ({row['split']}{size}{read}). Licence: {row.get('licence', 'not stated')}.")
-        if origin := ", ".join(links):
-            lines[-1] += f" From {origin}."
+        if origins := notes.origins(row):
+            lines[-1] += f" From {origins}."
         if row.get("note"):
             lines[-1] += f" {notes.plain(row['note'])}."
     return "\n\n".join(["\n".join(lines), *notes.attributions(rows)])

@@ -68,6 +68,20 @@ def merge(folder, entries, samples=()):
     write_metrics(folder, metrics)
 
 
+def conclude(folder, entries, samples=(), *, changed=()):
+    """Keep what was measured, and say so; but nothing where options made it another measurement than the card's.
+
+    Args:
+        folder, entries, samples: see ``merge``.
+        changed: the words of these options.
+    """
+    if changed:
+        print(f"not kept in {Path(folder) / METRICS}, since measured with {' '.join(changed)}")
+        return
+    merge(folder, entries, samples)
+    print(f"kept in {Path(folder) / METRICS}")
+
+
 def keep(folder, part, provider, figures):
     """Enter a provider's figures under "speed" or "parity"; those of other providers stay."""
     metrics = read_metrics(folder)

@@ -15,15 +15,15 @@ from bigmodel.evaluation.results import keep
 
 OURS = "bigmodel"
 BATCHES = (1, 32)  # pictures together
+TURN = 0.5  # seconds at least; quick work is done again and again in it
 
 
-def in_turn(contenders, rounds, least_seconds=0.5):
+def in_turn(contenders, rounds):
     """Time contenders in turn.
 
     Args:
         contenders: name -> function without arguments that does the work once.
         rounds: times that each has its turn.
-        least_seconds: that a turn lasts; quick work is done again and again in it.
 
     Returns:
         name -> median seconds of the work done once.
@@ -39,7 +39,7 @@ def in_turn(contenders, rounds, least_seconds=0.5):
     for _ in range(rounds):
         for name, work in contenders.items():
             count, start = 0, time.perf_counter()
-            while (passed := time.perf_counter() - start) < least_seconds or not count:
+            while (passed := time.perf_counter() - start) < TURN or not count:
                 work()
                 count += 1
             seconds[name].append(passed / count)

@@ -10,7 +10,8 @@ Source: Guo et al. 2017, arXiv:1706.04599 (temperature); Lee et al. 2018, arXiv:
 import numpy as np
 
 FALSE_ALARMS = 0.05
-BINS = 15
+BINS = 15  # of confidence, equally wide
+TEMPERATURES = (0.05, 20.0)  # the limits of what is looked for
 EDGE_TOLERANCE = 16  # grey levels
 EDGE_SHARE = 0.8  # of the edges' pixels
 _GOLDEN = (5**0.5 - 1) / 2
@@ -27,28 +28,27 @@ def negative_log_likelihood(logits, labels):
     return float(-np.take_along_axis(log_softmax(logits), labels[:, None], 1).mean())
 
 
-def calibration_error(logits, labels, bins=BINS):
-    """Return the expected calibration error: how far confidence is from accuracy, over bins of confidence.
+def calibration_error(logits, labels):
+    """Return the expected calibration error: how far confidence is from accuracy, over BINS of confidence.
 
     Args:
         logits: (count, labels).
         labels: (count,) int.
-        bins: of equal width.
     """
     probabilities = np.exp(log_softmax(logits))
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    where = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(confidence[where == b].sum() - right[where == b].sum()) for b in range(bins)]
+    where = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = [abs(confidence[where == b].sum() - right[where == b].sum()) for b in range(BINS)]
     return float(sum(gaps) / len(labels))
 
 
-def fit_temperature(logits, labels, low=0.05, high=20.0):
-    """Return the temperature of least negative log-likelihood, between two limits.
+def fit_temperature(logits, labels):
+    """Return the temperature of least negative log-likelihood, within TEMPERATURES.
 
     The likelihood has one peak in the temperature: golden sections find it.
     """
     loss = lambda x: negative_log_likelihood(logits / np.exp(x), labels)  # noqa: E731
-    left, right = np.log(low), np.log(high)
+    left, right = np.log(TEMPERATURES)
     for _ in range(40):
         a, b = right - _GOLDEN * (right - left), left + _GOLDEN * (right - left)
         left, right = (left, b) if loss(a) < loss(b) else (a, right)

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bigmodel.errors import ConfigError, DataError
-from bigmodel.evaluation.results import entry, merge, shown_path
+from bigmodel.errors import DataError
+from bigmodel.evaluation.results import conclude, entry, shown_path
 from bigmodel.image_classification import calibration
 from bigmodel.image_classification.config import PRESETS
 from bigmodel.image_classification.engines import open_engine
 from bigmodel.runtime import engines
+from bigmodel.training.command import corpus_of
 from bigmodel.training.pictures import decode, read_labelled, read_parquet
 
-# pictures of other things, each with what reads it
+# pictures of other things
 STRANGERS = ("cifar10_jpeg.parquet", "fashion_mnist_28.npz", "emoji64.parquet")
 STRANGE = 1000  # of each, at most
 
@@ -30,13 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--model", type=Path, required=True, help="model folder, or checkpoint folder for torch")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora, or pictures to score")
     engines.add_arguments(parser)
-    parser.add_argument("--limit", type=int, help="score the first pictures alone, so many")
+    parser.add_argument("--limit", type=int, help="score the first pictures, so many: printed, not kept")
 
 
 def run(arguments):
-    """Measure, print and keep every figure, and return 0."""
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ConfigError(f"limit {arguments.limit}: give 1 or more")
+    """Measure and print every figure, keep them where they are the card's, and return 0."""
+    engines.check_least(arguments, limit=1)
     classifier, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
     path, folder = find_test(arguments.data, classifier.folder.name)
     mode = "L" if len(classifier.preparation.mean) == 1 else "RGB"
@@ -50,8 +50,7 @@ def run(arguments):
             entries.append(strangers(classifier, folder / stranger, **about))
     for e in entries:
         print(f"{e['name']:28} {e['value']:8.4f} ({e['count']:,}, {e['dataset']}, {engine})", flush=True)
-    merge(arguments.model, entries)
-    print(f"kept in {arguments.model / 'metrics.json'}")
+    conclude(arguments.model, entries, changed=engines.changed(arguments, limit=None))
     return 0
 
 
@@ -86,7 +85,7 @@ def find_test(data, name):
     Raises:
         DataError: nothing is there.
     """
-    corpus = next((preset().corpus for preset in PRESETS.values() if preset().name == name), None)
+    corpus = corpus_of(PRESETS, name)
     if corpus and (data / corpus).exists():
         return data / corpus, data
     if not data.exists() or corpus:
@@ -97,8 +96,7 @@ def find_test(data, name):
 def command_of(arguments, engine):
     """Return the command that measures the same again."""
     words = ["python -m bigmodel evaluate image_classification", f"--model {shown_path(arguments.model)}"]
-    words += [f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)]
-    return " ".join(words + ([f"--limit {arguments.limit}"] if arguments.limit else []))
+    return " ".join([*words, f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)])
 
 
 def score(classifier, images, labels, **about):

@@ -9,6 +9,7 @@ from bigmodel.nn.checkpoint import load_fitting, read_weights, write_weights
 from bigmodel.nn.vision import Stem, VisionTransformer, initialise
 from bigmodel.training.pictures import normalise
 
+BATCH = 256  # pictures judged together
 FAMILIAR = "familiar."  # begins the names of what is measured after the training
 
 
@@ -104,14 +105,14 @@ def load_weights(model, state):
     return model.eval()
 
 
-def predict(model, images, mean, std, batch_size=256):
+def predict(model, images, mean, std):
     """Judge uint8 images (count, channels, height, width).
 
     Returns:
         logits (count, num_labels) and distances (count,), float32 tensors.
     """
     device = next(model.parameters()).device
-    parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+    parts = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
     with torch.inference_mode():
         found = [model.judge(normalise(part, mean, std).to(device)) for part in parts]
     return tuple(torch.cat([values.float().cpu() for values in column]) for column in zip(*found, strict=True))

@@ -47,7 +47,6 @@ class ImageClassifier:
         model: function of pixel_values (batch, channels, height, width) float32 and of names of outputs of the graph,
             which it returns.
         provider: what that runs on, such as "cpu", "cuda" or "tensorrt".
-        threads: of a CPU session.
         skipped: why the providers before it are not used.
 
     Attributes:
@@ -56,8 +55,8 @@ class ImageClassifier:
         temperature, threshold: of its calibration.
     """
 
-    def __init__(self, folder, model, *, provider, threads=None, skipped=()):
-        self.folder, self.model, self.provider, self.threads, self.skipped = folder, model, provider, threads, skipped
+    def __init__(self, folder, model, *, provider, skipped=()):
+        self.folder, self.model, self.provider, self.skipped = folder, model, provider, skipped
         self.preparation = Preparation.read(folder.file("preprocessor_config.json"))
         try:
             names, self._layers = folder.config["id2label"], folder.config["num_hidden_layers"]
@@ -88,7 +87,7 @@ class ImageClassifier:
         def model(pixel_values, names):
             return session.ort.run(names, {"pixel_values": pixel_values.astype(kind)})
 
-        return cls(folder, model, provider=session.provider, threads=session.threads, skipped=session.skipped)
+        return cls(folder, model, provider=session.provider, skipped=session.skipped)
 
     def classify(self, images, *, top_k=TOP_K, fit="crop", limits=USUAL):
         """Say what pictures show.

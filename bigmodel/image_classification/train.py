@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bigmodel.config import VisionConfig, read_json, write_json
+from bigmodel.config import VisionConfig
 from bigmodel.image_classification.calibration import calibrate, edge_colour, fit_spread
 from bigmodel.image_classification.config import PRESETS
 from bigmodel.image_classification.data import PictureBatches, load
 from bigmodel.image_classification.model import make_model, measure, predict, save_model
 from bigmodel.training import command
-from bigmodel.training.facts import corpus_facts, training_facts
+from bigmodel.training.facts import keep_facts
 from bigmodel.training.loop import Trainer
 from bigmodel.training.pictures import keep_labels, normalise, statistics, write_preparation
 from bigmodel.training.state import load_state
@@ -36,11 +36,7 @@ def configure(arguments):
     config = command.configure(PRESETS, arguments)
     if arguments.train:
         config = dataclasses.replace(config, corpus=command.own_corpus(arguments.train), labels=None)
-    if arguments.init_from:
-        shape = VisionConfig.from_vit(read_json(arguments.init_from / "config.json"))
-        shape = dataclasses.replace(shape, dropout=config.transformer.dropout)
-        config = dataclasses.replace(config, init_from=arguments.init_from, transformer=shape)
-    return config
+    return command.begin_with(config, arguments.init_from, VisionConfig.from_vit)
 
 
 def train(config, data, folder, *, preset_name=None):
@@ -83,8 +79,7 @@ def train(config, data, folder, *, preset_name=None):
         found = calibrated(model, pictures, valid, mean, std)
         write_folder(config, model, labels, mean, std, found, folder / "model")
         corpora = [(config.corpus, "train", 1, len(pictures)), (config.corpus, "valid", 1, len(valid))]
-        facts = {"training": training_facts(config, trainer, preset=preset_name), "data": corpus_facts(corpora, data)}
-        write_json(folder / "model" / "metrics.json", facts)  # figures of other weights would be wrong now
+        keep_facts(config, trainer, corpora, data, preset=preset_name)
     return result
 
 

@@ -1,1 +1,1 @@
-"""The transformer: one readable implementation that every task uses. Imports nothing of the project but config."""
+"""The transformer: one readable implementation that every task uses. Of the project it imports config and errors."""

@@ -83,7 +83,7 @@ def read_tensors(folder):
         raise ModelFolderError(f"{path} cannot be read: {error}") from error
 
 
-def from_pretrained(folder, *, dtype=torch.float32):
+def from_pretrained(folder):
     """Read the folder that save_pretrained wrote and return a CausalLM or an EncoderDecoder in evaluation mode.
 
     Raises:
@@ -95,7 +95,7 @@ def from_pretrained(folder, *, dtype=torch.float32):
         model = EncoderDecoder(*TransformerConfig.from_t5(values))
     else:
         model = CausalLM(TransformerConfig.from_qwen3(values))
-    return load_weights(model, {name: weight.to(dtype) for name, weight in state.items()}).to(dtype)
+    return load_weights(model, state)
 
 
 def load_weights(model, state):

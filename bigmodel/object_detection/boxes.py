@@ -12,12 +12,6 @@ def to_xyxy(boxes):
     return torch.cat([centre - half, centre + half], -1)
 
 
-def to_cxcywh(boxes):
-    """Return boxes (..., 4) xyxy as cxcywh."""
-    low, high = boxes[..., :2], boxes[..., 2:]
-    return torch.cat([(low + high) / 2, high - low], -1)
-
-
 def overlap(first, second):
     """Return the intersection over union, and its generalisation, of boxes xyxy that broadcast: (...,) each.
 

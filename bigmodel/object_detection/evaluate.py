@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bigmodel.errors import ConfigError, DataError
-from bigmodel.evaluation.results import entry, merge, shown_path
+from bigmodel.errors import DataError
+from bigmodel.evaluation.results import conclude, entry, shown_path
 from bigmodel.object_detection.config import BLOOD_CELLS, PRESETS
 from bigmodel.object_detection.data import read_boxes, scenes
 from bigmodel.object_detection.engines import open_engine
@@ -32,13 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--model", type=Path, required=True, help="model folder, or checkpoint folder for torch")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora, or your own corpus")
     engines.add_arguments(parser)
-    parser.add_argument("--limit", type=int, help="score the first pictures of each set alone, so many")
+    parser.add_argument("--limit", type=int, help="score the first pictures of each set, so many: printed, not kept")
 
 
 def run(arguments):
-    """Measure, print and keep every figure, and return 0."""
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ConfigError(f"limit {arguments.limit}: give 1 or more")
+    """Measure and print every figure, keep them where they are the card's, and return 0."""
+    engines.check_least(arguments, limit=1)
     detector, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
     about = {"engine": engine, "command": command_of(arguments, engine)}
     tests = find_tests(detector, arguments.data)
@@ -49,8 +48,7 @@ def run(arguments):
         for e in score(found, pictures, detector, dataset=dataset, seed=seed, **about):
             print(f"{e['name']:28} {e['value']:8.4f} {e['unit']} ({e['count']:,}, {dataset}, {engine})", flush=True)
             entries.append(e)
-    merge(arguments.model, entries)
-    print(f"kept in {arguments.model / 'metrics.json'}")
+    conclude(arguments.model, entries, changed=engines.changed(arguments, limit=None))
     return 0
 
 
@@ -80,9 +78,7 @@ def find_tests(detector, data):
 def command_of(arguments, engine):
     """Return the command that measures the same again."""
     words = ["python -m bigmodel evaluate object_detection", f"--model {shown_path(arguments.model)}"]
-    words += [f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)]
-    words += [f"--limit {arguments.limit}"] if arguments.limit is not None else []
-    return " ".join(words)
+    return " ".join([*words, f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)])
 
 
 def score(found, pictures, detector, **about):

@@ -14,6 +14,7 @@ from bigmodel.nn.checkpoint import load_fitting, read_weights, write_weights
 from bigmodel.nn.vision import Stem, VisionTransformer, initialise
 from bigmodel.object_detection.matching import set_loss
 
+USUAL = 0.2  # height and width of an object, as shares of the picture
 RARE = 0.01  # score of an object at the beginning
 MANY = "many."  # begins the names of what only training needs
 
@@ -24,16 +25,15 @@ class Heads(nn.Module):
     Args:
         config: VisionConfig.
         num_labels: classes.
-        size: (height, width) of a usual object, as a share of the picture.
     """
 
-    def __init__(self, config, num_labels, size=(0.2, 0.2)):
+    def __init__(self, config, num_labels):
         super().__init__()
         width, (rows, columns) = config.hidden_size, config.grid
         self.class_labels_classifier = nn.Linear(width, num_labels)
         self.bbox_predictor = nn.ModuleDict({"fc1": nn.Linear(width, width), "fc2": nn.Linear(width, 4)})
         y, x = torch.meshgrid((torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns, indexing="ij")
-        places = torch.stack([x, y, torch.full_like(x, size[1]), torch.full_like(x, size[0])], -1).flatten(0, 1)
+        places = torch.stack([x, y, torch.full_like(x, USUAL), torch.full_like(x, USUAL)], -1).flatten(0, 1)
         self.register_buffer("places", torch.logit(places), persistent=False)
 
     def reset(self):

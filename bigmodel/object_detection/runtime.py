@@ -51,7 +51,6 @@ class ObjectDetector:
         folder: ModelFolder.
         model: function of pixel_values (batch, 3, height, width) float32 that returns scores and boxes, as the graph.
         provider: what that runs on, such as "cpu", "cuda" or "tensorrt".
-        threads: of a CPU session.
         skipped: why the providers before it are not used.
 
     Attributes:
@@ -59,8 +58,8 @@ class ObjectDetector:
         threshold: the score from which on a detection counts, unless another is asked for.
     """
 
-    def __init__(self, folder, model, *, provider, threads=None, skipped=()):
-        self.folder, self.model, self.provider, self.threads, self.skipped = folder, model, provider, threads, skipped
+    def __init__(self, folder, model, *, provider, skipped=()):
+        self.folder, self.model, self.provider, self.skipped = folder, model, provider, skipped
         self.preparation = Preparation.read(folder.file("preprocessor_config.json"))
         names = folder.config["id2label"]
         self.labels = [names[str(i)] for i in range(len(names))]
@@ -85,7 +84,7 @@ class ObjectDetector:
         def model(pixel_values):
             return session.ort.run(["scores", "boxes"], {"pixel_values": pixel_values.astype(kind)})
 
-        return cls(folder, model, provider=session.provider, threads=session.threads, skipped=session.skipped)
+        return cls(folder, model, provider=session.provider, skipped=session.skipped)
 
     def detect(self, images, *, threshold=None, limits=USUAL):
         """Find objects.

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from bigmodel.config import VisionConfig, read_json, write_json
+from bigmodel.config import VisionConfig
 from bigmodel.object_detection.config import PRESETS
 from bigmodel.object_detection.data import collate, load
 from bigmodel.object_detection.detections import decode
 from bigmodel.object_detection.metrics import best_threshold, mean_precision
 from bigmodel.object_detection.model import make_model, predict, save_model
 from bigmodel.training import command
-from bigmodel.training.facts import corpus_facts, training_facts
+from bigmodel.training.facts import keep_facts
 from bigmodel.training.loop import Trainer
 from bigmodel.training.pictures import keep_labels, write_preparation
 from bigmodel.training.state import load_state
+
+BATCH = 16  # validation pictures judged together
 
 
 def add_arguments(parser):
@@ -34,11 +36,7 @@ def configure(arguments):
     config = command.configure(PRESETS, arguments)
     if arguments.train:
         config = dataclasses.replace(config, corpus=command.own_corpus(arguments.train), composed=False, labels=None)
-    if arguments.init_from:
-        shape = VisionConfig.from_vit(read_json(arguments.init_from / "config.json"))
-        shape = dataclasses.replace(shape, dropout=config.transformer.dropout)
-        config = dataclasses.replace(config, init_from=arguments.init_from, transformer=shape)
-    return config
+    return command.begin_with(config, arguments.init_from, VisionConfig.from_vit)
 
 
 def train(config, data, folder, *, preset_name=None):
@@ -68,20 +66,19 @@ def train(config, data, folder, *, preset_name=None):
         write_folder(config, trainer.model, corpus, folder / "model")
         corpora = [(config.corpus, "train", 1, corpus.count)]
         corpora += [] if config.composed else [(config.corpus, "val", 1, len(corpus.valid))]
-        facts = {"training": training_facts(config, trainer, preset=preset_name), "data": corpus_facts(corpora, data)}
-        write_json(folder / "model" / "metrics.json", facts)  # figures of other weights would be wrong now
+        keep_facts(config, trainer, corpora, data, preset=preset_name)
     return result
 
 
-def measure(model, corpus, batch_size=16):
+def measure(model, corpus):
     """Return the average precisions on a Corpus' validation pictures, and 1 less that over all overlaps as "loss"."""
-    scored = mean_precision(*_valid(model, corpus, batch_size), len(corpus.labels))
+    scored = mean_precision(*_valid(model, corpus), len(corpus.labels))
     return {"loss": 1 - scored["map"], **scored}
 
 
-def _valid(model, corpus, batch_size=16):
+def _valid(model, corpus):
     """Return what is found in a Corpus' validation pictures, and what is there; see metrics.average_precision."""
-    parts = (corpus.valid[i : i + batch_size] for i in range(0, len(corpus.valid), batch_size))
+    parts = (corpus.valid[i : i + BATCH] for i in range(0, len(corpus.valid), BATCH))
     found = predict(model, (collate(part, corpus.mean, corpus.std)[0] for part in parts))
     size = corpus.valid[0].image.shape[:2]
     truths = [(picture.boxes * np.tile(size[::-1], 2), picture.labels) for picture in corpus.valid]

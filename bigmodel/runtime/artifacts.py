@@ -153,14 +153,6 @@ def _real_file(source, target):
             part.unlink(missing_ok=True)
 
 
-def find_models(root):
-    """Return the model folders directly under ``root`` (or ``root`` itself), sorted by name, unchecked."""
-    root = Path(root)
-    if (root / "config.json").is_file():
-        return [root]
-    return sorted(p.parent for p in root.glob("*/config.json") if not p.parent.name.startswith("."))
-
-
 def write_manifest(folder):
     """Write manifest.json: the sha256 of every file of a model folder. Returns name -> sha256.
 

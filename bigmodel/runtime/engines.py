@@ -15,14 +15,41 @@ def add_arguments(parser):
     parser.add_argument("--provider", choices=PROVIDERS, help="of onnx: this one or none; default: the first there is")
 
 
-def check_provider(name, provider):
-    """Refuse a provider for an engine that has none.
+def check(name, folder, provider):
+    """Refuse an engine that cannot run a model folder.
 
     Raises:
-        ConfigError: it is not onnx.
+        ConfigError: a provider for an engine that has none.
+        ModelFolderError: no ONNX files for the one that runs them.
     """
     if provider and name != "onnx":
         raise ConfigError(f"--provider {provider}: it is of --engine onnx, not of {name}")
+    if name == "onnx" and not (Path(folder) / MANIFEST).exists():
+        raise ModelFolderError(f"{folder} has no ONNX files; export it first: python -m bigmodel export …")
+
+
+def check_least(arguments, **least):
+    """Refuse an option that is below its least value.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    for name, low in least.items():
+        value = getattr(arguments, name)
+        if value is not None and value < low:
+            raise ConfigError(f"{name} {value}: give {low} or more")
+
+
+def changed(arguments, **own):
+    """Return the words of the options by which a measurement differs from the model card's.
+
+    Args:
+        arguments: of the command line; an option that is None was not given.
+        own: option -> the model's own value; None of an option that the card's measurement does without.
+    """
+    values = {name: getattr(arguments, name) for name in own}
+    found = {name: value for name, value in values.items() if value not in (None, own[name])}
+    return [f"--{name.replace('_', '-')} {value:g}" for name, value in found.items()]
 
 
 def words(arguments, engine):
@@ -53,12 +80,9 @@ def open_engine(name, folder, runtime, torch_model, provider=None):
         ModelFolderError, ConfigError: the folder is not what the engine needs.
         ProviderError: the provider cannot be had.
     """
-    check_provider(name, provider)
-    folder = Path(folder)
+    check(name, folder, provider)
     if name == "torch":
         opened = ModelFolder.unchecked(folder)
         return runtime(opened, torch_model(opened), provider=name), name
-    if not (folder / MANIFEST).exists():
-        raise ModelFolderError(f"{folder} has no ONNX files; export it first: python -m bigmodel export …")
     served = runtime.from_pretrained(folder, providers=[provider] if provider else None)
     return served, f"onnx-{served.provider}"

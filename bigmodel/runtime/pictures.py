@@ -21,6 +21,7 @@ LIGHT_MODES = ("1", "L", "RGB", "YCbCr")  # the limit of others, which take more
 MAX_SIDE = 30_000  # pixels
 KEPT_SIDE = 2048  # pixels; what is larger is made smaller
 FITS = ("crop", "pad")
+FIELD = "image"  # of the request, in messages
 WHITE = (255, 255, 255, 255)
 
 
@@ -56,12 +57,11 @@ class Picture:
     notes: tuple = ()
 
 
-def open_picture(source, field="image", limits=USUAL):
+def open_picture(source, limits=USUAL):
     """Open a picture.
 
     Args:
         source: encoded bytes, a path, a PIL image, or an array (height, width[, 1, 3 or 4]) of uint8.
-        field: the request's field, for messages.
         limits: PictureLimits.
 
     Returns:
@@ -71,51 +71,51 @@ def open_picture(source, field="image", limits=USUAL):
         InputError: it is none, is broken, or is larger than the limits.
     """
     if isinstance(source, np.ndarray):
-        source = _from_array(source, field)
+        source = _from_array(source)
     if isinstance(source, Image.Image):
-        return _finish(source, source.format, field, limits)
-    data = _read(source, field, limits.bytes)
+        return _finish(source, source.format, limits)
+    data = _read(source, limits.bytes)
     try:
         with Image.open(io.BytesIO(data), formats=list(SHARES)) as picture:
-            return _finish(picture, picture.format, field, limits)
+            return _finish(picture, picture.format, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(field, f"has more than {limits.pixels / 1e6:g} million pixels") from error
+        raise InputError(FIELD, f"has more than {limits.pixels / 1e6:g} million pixels") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error) as error:
         kinds = ", ".join(SHARES)
-        raise InputError(field, f"cannot be read as a picture; give a whole {kinds} file") from error
+        raise InputError(FIELD, f"cannot be read as a picture; give a whole {kinds} file") from error
 
 
-def _read(source, field, longest):
+def _read(source, longest):
     if isinstance(source, str | Path):
         try:
             if Path(source).stat().st_size > longest:
-                raise InputError(field, f"is larger than {longest / 1e6:g} MB")
+                raise InputError(FIELD, f"is larger than {longest / 1e6:g} MB")
             return Path(source).read_bytes()
         except OSError as error:
-            raise InputError(field, "cannot be read") from error
+            raise InputError(FIELD, "cannot be read") from error
     if not isinstance(source, bytes):
-        raise InputError(field, "is missing; give a picture")
+        raise InputError(FIELD, "is missing; give a picture")
     if len(source) > longest:
-        raise InputError(field, f"is larger than {longest / 1e6:g} MB")
+        raise InputError(FIELD, f"is larger than {longest / 1e6:g} MB")
     return source
 
 
-def _from_array(array, field):
+def _from_array(array):
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:
-        raise InputError(field, "is not an array (height, width, 3) of uint8")
+        raise InputError(FIELD, "is not an array (height, width, 3) of uint8")
     array = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if array.ndim == 3 and array.shape[2] not in (3, 4):
-        raise InputError(field, f"has {array.shape[2]} channels; give 1, 3 or 4")
+        raise InputError(FIELD, f"has {array.shape[2]} channels; give 1, 3 or 4")
     return Image.fromarray(array)
 
 
-def _finish(picture, kind, field, limits):
+def _finish(picture, kind, limits):
     """Decode, make smaller, turn upright and convert; ``kind`` is the format, None for what has none."""
     width, height = picture.size
     kind = "JPEG" if kind == "MPO" else kind  # which begins with a JPEG, and goes on with others
     limit = limits.pixels * SHARES.get(kind, 1) // (1 if picture.mode in LIGHT_MODES else 2)
     if width * height > limit or max(width, height) > MAX_SIDE:
-        raise InputError(field, f"is {width}x{height} pixels; at most {limit / 1e6:.3g} million, {MAX_SIDE:,} a side")
+        raise InputError(FIELD, f"is {width}x{height} pixels; at most {limit / 1e6:.3g} million, {MAX_SIDE:,} a side")
     notes = ["first_frame"] * (kind != "JPEG" and getattr(picture, "is_animated", False))
     upright = picture.getexif().get(0x0112, 1)  # before anything drops it
     if max(width, height) > KEPT_SIDE:

@@ -8,8 +8,6 @@ from tokenizers import Tokenizer as RawTokenizer
 
 from bigmodel.errors import ModelFolderError
 
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-
 
 class Tokenizer:
     """The tokenizer of a model folder.

@@ -8,14 +8,14 @@ from tokenizers import Tokenizer
 
 from bigmodel.errors import DataError
 from bigmodel.text_generation import poetry
-from bigmodel.training.sources import cache_name, find_files, read_lines, read_rows
+from bigmodel.training.sources import cache_name, corpus_file, find_files, read_lines, read_rows
 from bigmodel.training.state import replacing
 from bigmodel.training.tokenizer import END_OF_TEXT, UNKNOWN, save_tokenizer, train_bpe, train_characters
 from bigmodel.training.windows import TokenWindows
 
 POEM_COLUMNS = ("kind", "author", "title", "text")
 _PART = 64  # lines after which a long training document begins anew, so that a prompt may begin anywhere
-_TOKENIZER_BYTES = 30_000_000
+_TOKENIZER_CHARACTERS = 30_000_000
 _FIELD_DROPOUT = 0.1  # share of training poems that lack a field, so that every field may be left out
 
 
@@ -110,7 +110,7 @@ def load_corpus(config, data, folder):
     for name, weight in config.train:
         cached = folder / f"{cache_name(name)}.npy"
         if not cached.exists():  # written whole or not at all: a run may be killed here
-            tokens = train(_source(data, name), tokenizer)
+            tokens = train(corpus_file(data, name), tokenizer)
             with replacing(cached) as part:
                 np.save(part, tokens)
         streams.append((np.load(cached, mmap_mode="r"), weight))
@@ -124,11 +124,6 @@ def load_corpus(config, data, folder):
         documents, units = valid(data / config.valid, tokenizer)
     windows = TokenWindows(streams, length=config.window, batch_size=config.batch_size, seed=config.settings.seed)
     return Corpus(tokenizer, windows, documents, units)
-
-
-def _source(data, name):
-    """Return the file of a corpus, or its name where that is a Hub dataset id."""
-    return data / name if (data / name).exists() or name.count("/") != 1 else name
 
 
 def _token_units(tokenizer):
@@ -147,16 +142,16 @@ def _tokenizer(config, data):
         return Tokenizer.from_file(str(config.init_from / "tokenizer.json"))
     size = config.transformer.vocab_size
     if config.format == "poetry":
-        rows = (row for name, _ in config.train for row in read_rows(_source(data, name), POEM_COLUMNS))
+        rows = (row for name, _ in config.train for row in read_rows(corpus_file(data, name), POEM_COLUMNS))
         texts = (author + title + text for _, author, title, text in rows)
         return train_characters(texts, vocab_size=size, special_tokens=poetry.SPECIAL_TOKENS, min_count=2)
-    documents = (text for name, _ in config.train for text in read_plain(_source(data, name)))
+    documents = (text for name, _ in config.train for text in read_plain(corpus_file(data, name)))
     if config.tokenizer == "characters":
         return train_characters(documents, vocab_size=size)
-    return train_bpe(_first_bytes(documents, _TOKENIZER_BYTES), vocab_size=size)
+    return train_bpe(_first_characters(documents, _TOKENIZER_CHARACTERS), vocab_size=size)
 
 
-def _first_bytes(texts, limit):
+def _first_characters(texts, limit):
     """Yield texts until they are ``limit`` characters together."""
     for text in texts:
         yield from text.splitlines(keepends=True)

@@ -7,14 +7,17 @@ generate(prompts, seeds, **sampling)   the texts that follow
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from bigmodel.config import read_json
-from bigmodel.errors import ModelFolderError
-from bigmodel.runtime.engines import check_provider
+from bigmodel.nn.cache import KVCache
+from bigmodel.nn.checkpoint import from_pretrained
+from bigmodel.runtime import engines
 from bigmodel.runtime.sampling import Sampler
 from bigmodel.runtime.tokenizer import Tokenizer
+from bigmodel.text_generation.poetry import START
+from bigmodel.text_generation.runtime import TextGenerator
 
-START = "<|endoftext|>"
 SAMPLING = ("temperature", "top_k", "top_p", "max_new_tokens")
 
 
@@ -25,11 +28,7 @@ def open_engine(name, folder, provider=None):
         ModelFolderError, ConfigError: the folder is not what the engine needs.
         ProviderError: the provider cannot be had.
     """
-    check_provider(name, provider)
-    if name == "onnx" and not (Path(folder) / "manifest.json").exists():
-        raise ModelFolderError(
-            f"{folder} has no ONNX files; export it first: python -m bigmodel export text_generation"
-        )
+    engines.check(name, folder, provider)
     return TorchEngine(folder) if name == "torch" else OnnxEngine(folder, provider)
 
 
@@ -38,19 +37,16 @@ class OnnxEngine:
 
     Attributes:
         name: "onnx-cpu", "onnx-cuda" …: the provider that the session really has.
-        config: dict of config.json.
         tokenizer: runtime.tokenizer.Tokenizer.
         context: tokens that the model sees at once.
         defaults: the sampling of generation_config.json.
     """
 
     def __init__(self, folder, provider=None):
-        from bigmodel.text_generation.runtime import TextGenerator
-
         self.generator = TextGenerator.from_pretrained(folder, providers=[provider] if provider else None)
         self.name = f"onnx-{self.generator.provider}"
-        self.config, self.tokenizer = self.generator.config, self.generator.tokenizer
-        self.context, self.defaults = self.generator.context, self.generator.defaults
+        self.tokenizer, self.context = self.generator.tokenizer, self.generator.context
+        self.defaults = self.generator.defaults
 
     def predict(self, ids, keep):
         """See the module."""
@@ -65,41 +61,34 @@ class TorchEngine:
     """The weights of a folder in torch, float32, with a plain decoding loop. Attributes as OnnxEngine's."""
 
     def __init__(self, folder):
-        import torch
-
-        from bigmodel.nn.checkpoint import from_pretrained
-
-        folder = Path(folder)
-        self.torch, self.name = torch, "torch"
+        folder, self.name = Path(folder), "torch"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = from_pretrained(folder).to(self.device)
-        self.config = read_json(folder / "config.json")
+        config = read_json(folder / "config.json")
         self.tokenizer = Tokenizer(folder / "tokenizer.json")
-        self.context = self.config["max_position_embeddings"]
+        self.context = config["max_position_embeddings"]
         defaults = read_json(folder / "generation_config.json")
         self.defaults = {name: defaults[name] for name in SAMPLING if name in defaults}
         self.end = self.tokenizer.vocabulary[START]
-        padding = range(len(self.tokenizer.token_bytes), self.config["vocab_size"])  # rows without a token
+        padding = range(len(self.tokenizer.token_bytes), config["vocab_size"])  # rows without a token
         self.suppressed = sorted({*self.tokenizer.special, *padding} - {self.end})
 
     def predict(self, ids, keep):
         """See the module."""
-        with self.torch.inference_mode():
-            hidden = self.model.model(self.torch.tensor(np.asarray(ids)[None], device=self.device))
+        with torch.inference_mode():
+            hidden = self.model.model(torch.tensor(np.asarray(ids)[None], device=self.device))
             return self.model.lm_head(hidden[0, -keep:]).float().cpu().numpy()
 
     def generate(self, prompts, seeds, **sampling):
         """See the module. One text after the other, each as long as the context at most."""
-        with self.torch.inference_mode():
+        with torch.inference_mode():
             return [self._generate(p, s, **{**self.defaults, **sampling}) for p, s in zip(prompts, seeds, strict=True)]
 
     def _generate(self, prompt, seed, *, max_new_tokens, **sampling):
-        from bigmodel.nn.cache import KVCache
-
         sampler, cache, new = Sampler(**sampling, seed=seed), KVCache(), []
         fed = [self.end, *self.tokenizer.encode(prompt)]
         for _ in range(min(max_new_tokens, self.context + 1 - len(fed))):
-            logits = self.model(self.torch.tensor([fed], device=self.device), cache=cache)[0, -1].float().cpu().numpy()
+            logits = self.model(torch.tensor([fed], device=self.device), cache=cache)[0, -1].float().cpu().numpy()
             logits[self.suppressed] = -np.inf
             token = sampler(logits)
             if token == self.end:

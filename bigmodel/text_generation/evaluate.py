@@ -14,20 +14,22 @@ from pathlib import Path
 import numpy as np
 
 from bigmodel.config import read_config
-from bigmodel.errors import ConfigError, DataError
+from bigmodel.errors import DataError
 from bigmodel.evaluation.likelihood import bits_per_byte, negative_log_likelihood
-from bigmodel.evaluation.results import entry, merge, shown_path
+from bigmodel.evaluation.results import conclude, entry, shown_path
 from bigmodel.runtime import engines
 from bigmodel.text_generation import copies, verses
 from bigmodel.text_generation.config import PRESETS
 from bigmodel.text_generation.data import POEM_COLUMNS, read_plain, unknown_share, valid_plain, valid_poems
 from bigmodel.text_generation.engines import SAMPLING, open_engine
 from bigmodel.text_generation.model import document_windows
-from bigmodel.training.sources import FORMATS, read_rows
+from bigmodel.training.sources import corpus_name, read_rows
 
+SAMPLES = 200
 POEM_TOKENS = 128  # the longest regulated form has 64 characters and 8 marks
 OPENINGS = {"en": "Once upon a time"}
-# temperature, top_k, top_p: what --compare tries
+SETTINGS = ("temperature", "top_k", "top_p")
+# of SETTINGS, what --compare tries
 CANDIDATES = ((1.0, 0, 1.0), (1.0, 0, 0.9), (0.9, 0, 0.9), (0.8, 40, 0.95), (0.8, 0, 0.9), (0.7, 0, 0.9), (0.6, 0, 0.9))
 
 
@@ -39,18 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser):
         "--train", type=Path, help="what the model was trained on, to find copies; default: the preset's"
     )
     engines.add_arguments(parser)
-    parser.add_argument("--samples", type=int, default=200, help="poems to write, or five times the plain texts")
+    samples = f"poems to write, or five times the plain texts; fewer than {SAMPLES}: printed, not kept"
+    parser.add_argument("--samples", type=int, default=SAMPLES, help=samples)
     parser.add_argument("--seed", type=int, default=1, help="of the samples and of their titles")
-    parser.add_argument("--temperature", type=float, help="default: generation_config.json's, as the next two")
+    own = "default: generation_config.json's, as the next two; figures of others are printed, not kept"
+    parser.add_argument("--temperature", type=float, help=own)
     parser.add_argument("--top-k", type=int)
     parser.add_argument("--top-p", type=float)
     parser.add_argument("--compare", action="store_true", help="try several samplings of poems; writes nothing")
 
 
 def run(arguments):
-    """Measure, print and keep every figure, and return 0."""
-    if arguments.samples < 0:
-        raise ConfigError(f"samples {arguments.samples}: give 0 or more")
+    """Measure and print every figure, keep them where they are the card's, and return 0."""
+    engines.check_least(arguments, samples=0)
     card = read_config(arguments.model).get("bigmodel", {})
     source, train = find_corpora(arguments, card)
     engine = open_engine(arguments.engine, arguments.model, arguments.provider)
@@ -69,8 +72,10 @@ def run(arguments):
         write_plain(evaluation, OPENINGS.get((card.get("languages") or [""])[0], ""))
         if arguments.samples >= 5 and train:
             find_copies(evaluation, train, arguments.samples // 5)
-    merge(arguments.model, evaluation.entries, evaluation.samples)
-    print(f"kept in {arguments.model / 'metrics.json'}")
+    changed = engines.changed(arguments, **{name: engine.defaults.get(name) for name in SETTINGS})
+    if 0 < arguments.samples < SAMPLES:  # 0 adds none to those that are kept
+        changed.append(f"--samples {arguments.samples}")
+    conclude(arguments.model, evaluation.entries, evaluation.samples, changed=changed)
     return 0
 
 
@@ -100,11 +105,7 @@ def command_of(arguments, engine):
         if (value := getattr(arguments, name)) is not None:
             words.append(f"--{name} {shown_path(value)}")
     words += engines.words(arguments, engine)
-    words += [f"--samples {arguments.samples}", f"--seed {arguments.seed}"]
-    for name in ("temperature", "top_k", "top_p"):
-        if (value := getattr(arguments, name)) is not None:
-            words.append(f"--{name.replace('_', '-')} {value:g}")
-    return " ".join(words)
+    return " ".join([*words, f"--samples {arguments.samples}", f"--seed {arguments.seed}"])
 
 
 class Evaluation:
@@ -118,16 +119,14 @@ class Evaluation:
         sampling: dict of temperature, top_k, top_p, max_new_tokens.
 
     Attributes:
-        dataset: the corpus's name: its file's without format and compression.
+        dataset: the corpus's name, see training.sources.corpus_name.
         entries, samples: see evaluation.results.
     """
 
     def __init__(self, engine, source, seed, command, sampling):
         self.engine, self.source, self.seed = engine, Path(source), seed
         self.command, self.sampling = command, sampling
-        self.dataset = next(
-            (self.source.name.partition(f)[0] for f in FORMATS if f in self.source.name), self.source.name
-        )
+        self.dataset = corpus_name(self.source.name)
         self.entries, self.samples = [], []
 
     def add(self, name, value, unit, count, *, sampled=False):

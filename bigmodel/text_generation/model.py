@@ -9,6 +9,8 @@ from bigmodel.nn.checkpoint import from_pretrained
 from bigmodel.nn.loss import IGNORE
 from bigmodel.nn.transformer import CausalLM
 
+BATCH_TOKENS = 8192  # of a forward pass, about
+
 
 def make_model(config, vocab_size):
     """Return a CausalLM with fresh weights, or with those of ``config.init_from``.
@@ -44,20 +46,19 @@ def document_windows(documents, context, stride):
             position = end
 
 
-def total_loss(model, documents, *, context, stride, batch_tokens=8192):
+def total_loss(model, documents, *, context, stride):
     """Return the summed negative log-likelihood of documents, in nats.
 
     Args:
         model: with ``loss(input_ids, labels, "sum")``.
         documents, context, stride: see document_windows.
-        batch_tokens: about so many tokens a forward pass.
     """
     pieces = sorted(document_windows(documents, context, stride), key=lambda piece: len(piece[0]))
     device = next(model.parameters()).device
     total, start = 0.0, 0
     while start < len(pieces):
         longest = len(pieces[min(len(pieces), start + 64) - 1][0]) - 1
-        batch = pieces[start : start + max(1, min(64, batch_tokens // max(longest, 1)))]
+        batch = pieces[start : start + max(1, min(64, BATCH_TOKENS // max(longest, 1)))]
         width = max(len(ids) for ids, _ in batch) - 1
         inputs = np.zeros((len(batch), width), np.int64)
         labels = np.full((len(batch), width), IGNORE, np.int64)

@@ -94,8 +94,8 @@ def form_of(body):
 def form_for_acrostic(acrostic, form=None):
     """Return the form of a poem whose lines begin with the characters of ``acrostic``.
 
-    The form that was asked for is kept where its number of lines fits; else 4 lines give 七绝, 8 give 七律
-    (五绝, 五律 where a form of 5 was asked for), and any other number 七言 (or 五言).
+    The number of lines decides: 4 give 七绝, 8 give 七律, any other number 七言. Of the form that was asked for, only
+    the length of a line counts: where it is 5, they give 五绝, 五律 and 五言.
 
     Raises:
         InputError: the acrostic is empty, too long, or not of letters.

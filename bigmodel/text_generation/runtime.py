@@ -17,8 +17,8 @@ from bigmodel.runtime.decoding import Decoder
 from bigmodel.runtime.sampling import Sampler
 from bigmodel.runtime.session import create_session
 from bigmodel.runtime.tokenizer import Tokenizer
+from bigmodel.text_generation.poetry import START
 
-START = "<|endoftext|>"
 DEFAULTS = {"max_new_tokens": 256, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 MAX_SEED = 2**64 - 1
 MAX_CHARACTERS = 1_000_000
@@ -52,7 +52,7 @@ class TextGenerator:
     def __init__(self, folder, session, slots=16):
         self.folder, self.config = folder, folder.config
         self.format = folder.card.get("format", "plain")
-        self.session, self.provider, self.skipped = session, session.provider, session.skipped
+        self.provider, self.skipped = session.provider, session.skipped
         self.tokenizer = Tokenizer(folder.file("tokenizer.json"))
         self.vocabulary = self.tokenizer.vocabulary
         self.context = self.config["max_position_embeddings"]

@@ -4,13 +4,13 @@ import dataclasses
 import math
 from pathlib import Path
 
-from bigmodel.config import TransformerConfig, read_json, write_json
+from bigmodel.config import TransformerConfig, write_json
 from bigmodel.nn.checkpoint import save_pretrained
 from bigmodel.text_generation.config import PRESETS
 from bigmodel.text_generation.data import load_corpus
 from bigmodel.text_generation.model import make_model, total_loss
 from bigmodel.training import command
-from bigmodel.training.facts import corpus_facts, training_facts
+from bigmodel.training.facts import keep_facts
 from bigmodel.training.loop import Trainer
 from bigmodel.training.state import load_state
 
@@ -31,11 +31,7 @@ def configure(arguments):
     config = command.configure(PRESETS, arguments)
     if arguments.train:
         config = dataclasses.replace(config, train=((command.own_corpus(arguments.train), 1),), valid=None)
-    if arguments.init_from:
-        shape = TransformerConfig.from_qwen3(read_json(arguments.init_from / "config.json"))
-        shape = dataclasses.replace(shape, dropout=config.transformer.dropout)
-        config = dataclasses.replace(config, init_from=arguments.init_from, transformer=shape)
-    return config
+    return command.begin_with(config, arguments.init_from, TransformerConfig.from_qwen3)
 
 
 def train(config, data, folder, *, preset_name=None):
@@ -69,11 +65,9 @@ def train(config, data, folder, *, preset_name=None):
         if best:
             trainer.model.load_state_dict(best["model"])
         save_model(config, trainer.model, corpus.tokenizer, folder / "model")
-        facts = training_facts(config, trainer, preset=preset_name)
-        # figures of other weights would be wrong now
         corpora = [(name, "train", weight) for name, weight in config.train]
         corpora += [(config.valid, "valid", 1)] if config.valid else []
-        write_json(folder / "model" / "metrics.json", {"training": facts, "data": corpus_facts(corpora, data)})
+        keep_facts(config, trainer, corpora, data, preset=preset_name)
     return result
 
 

@@ -32,15 +32,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from bigmodel.config import read_json
-from bigmodel.errors import ConfigError, DataError
+from bigmodel.errors import DataError
 from bigmodel.evaluation.notes import engine_order
-from bigmodel.evaluation.results import entry, merge, read_metrics, renew_checksum, shown_path
+from bigmodel.evaluation.results import conclude, entry, read_metrics, renew_checksum, shown_path
 from bigmodel.runtime import engines
 from bigmodel.text_to_image.config import PRESETS
 from bigmodel.text_to_image.data import Composer, read_pictures
 from bigmodel.text_to_image.engines import open_engine
 from bigmodel.text_to_image.judges import Judges, numbers, placed, stacked
 from bigmodel.text_to_image.metrics import comes_first, frechet_distance, nearest
+from bigmodel.training.command import corpus_of
 
 # captions that are drawn of each set
 COUNTS = {"train": 200, "test_style": 100, "test_tone": 50, "as trained": 60, "held out": 100, "test_name": 50}
@@ -78,19 +79,17 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--model", type=Path, required=True, help="model folder, or checkpoint folder for torch")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora, or your own corpus")
     engines.add_arguments(parser)
-    parser.add_argument("--limit", type=int, help="draw so many pictures of each set, at most")
-    parser.add_argument("--steps", type=int, help="of the sampling; default: the model's own")
-    parser.add_argument("--guidance", type=float, help="how closely captions are followed; default: the model's own")
+    parser.add_argument("--limit", type=int, help="draw so many pictures of each set, at most: printed, not kept")
+    own = "default: the model's own; figures of another number are printed, not kept"
+    parser.add_argument("--steps", type=int, help=f"of the sampling; {own}")
+    parser.add_argument("--guidance", type=float, help=f"how closely captions are followed; {own}")
     parser.add_argument("--judges", type=Path, help="folder of the judges; default: runs/judges/<size>")
     parser.add_argument("--seed", type=int, default=0, help="of the captions and the pictures")
 
 
 def run(arguments):
-    """Measure, print and keep every figure, draw the samples, and return 0."""
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ConfigError(f"limit {arguments.limit}: give 1 or more")
-    if arguments.seed < 0:
-        raise ConfigError(f"seed {arguments.seed}: give 0 or more")
+    """Measure and print every figure, keep them and the samples where they are the card's, and return 0."""
+    engines.check_least(arguments, limit=1, seed=0)
     generator, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
     config = read_json(arguments.model / "config.json")
     path, size = find_corpus(arguments.data, generator.folder.name), config["sample_size"]
@@ -111,15 +110,16 @@ def run(arguments):
         for e in score(judges, asked, images, threshold, dataset=asked.dataset, **about):
             print(f"{e['name']:41} {e['value']:8.4f} {e['unit']} ({e['count']:,}, {asked.dataset}, {engine})")
             entries.append(e)
-    samples = []
-    if engine == min({s["engine"] for s in read_metrics(arguments.model)["samples"]} | {engine}, key=engine_order):
+    own = {name: generator.defaults[name] for name in options}
+    changed, samples = engines.changed(arguments, limit=None, **own), []
+    sampled = {sample["engine"] for sample in read_metrics(arguments.model)["samples"]}
+    if not changed and engine == min({*sampled, engine}, key=engine_order):
         rows = [(asked.dataset, one.caption) for name, asked in sets.items() for one in asked.shown[: ROWS[name]]]
-        seeds = range(arguments.seed, arguments.seed + min(COLUMNS, arguments.limit or COLUMNS))
+        seeds = range(arguments.seed, arguments.seed + COLUMNS)
         draw_grid(draw, [caption for _, caption in rows], seeds, arguments.model / GRID)
         samples = [{"file": GRID, "rows": rows, "seeds": list(seeds), "engine": engine, "settings": settings}]
         renew_checksum(arguments.model, GRID)
-    merge(arguments.model, entries, samples)
-    print(f"kept in {arguments.model / 'metrics.json'}")
+    conclude(arguments.model, entries, samples, changed=changed)
     return 0
 
 
@@ -133,7 +133,7 @@ def find_corpus(data, name):
     Raises:
         DataError: it is not there.
     """
-    corpus = next((preset().corpus for preset in PRESETS.values() if preset().name == name), None)
+    corpus = corpus_of(PRESETS, name)
     path = data / corpus if corpus and data.is_dir() else data
     if not path.is_file():
         raise DataError(f"{path} is missing" if corpus else f"{path} is no file; give the corpus of {name} by --data")
@@ -144,8 +144,6 @@ def command_of(arguments, engine):
     """Return the command that measures the same again."""
     words = ["python -m bigmodel evaluate text_to_image", f"--model {shown_path(arguments.model)}"]
     words += [f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)]
-    values = {name: getattr(arguments, name) for name in ("limit", "steps", "guidance")}
-    words += [f"--{name} {value:g}" for name, value in values.items() if value is not None]
     words += [f"--judges {shown_path(arguments.judges)}"] if arguments.judges else []
     return " ".join([*words, f"--seed {arguments.seed}"])
 

@@ -32,6 +32,7 @@ from bigmodel.training.settings import TrainingSettings
 from bigmodel.training.state import load_state
 from bigmodel.training.tokenizer import save_tokenizer
 
+SEED = 0  # of weights, order and augmentation
 WIDTH = 128
 MAX_TOKENS = 32  # of a caption: the style of the longest is its last word
 SCENES = 20_000  # composed to train on
@@ -209,13 +210,12 @@ class AugmentedBatches:
         images: (count, size, size, 3) uint8.
         labels: arrays (count, …), int64.
         batch_size: pictures.
-        seed: of order and augmentation.
     """
 
     unit = "pictures"
 
-    def __init__(self, images, labels, batch_size, seed=0):
-        self.images, self.labels, self.seed = images, labels, seed
+    def __init__(self, images, labels, batch_size):
+        self.images, self.labels = images, labels
         self.batch_size = min(batch_size, len(images))
 
     @property
@@ -227,9 +227,9 @@ class AugmentedBatches:
         """Return pixel_values (batch_size / world, 3, size, size) float32 and a tensor of each label."""
         share = self.batch_size // world
         epoch, position = divmod(step, len(self.images) // self.batch_size)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
+        order = np.random.default_rng((SEED, epoch)).permutation(len(self.images))
         chosen = order[position * self.batch_size :][rank * share : (rank + 1) * share]
-        pixels = augment(self.images[chosen], np.random.default_rng((self.seed, step, rank)))
+        pixels = augment(self.images[chosen], np.random.default_rng((SEED, step, rank)))
         return pixels, *(torch.from_numpy(values[chosen]) for values in self.labels)
 
 
@@ -338,11 +338,11 @@ class Judges:
             examples: function that returns images and labels to train on.
         """
         folder, about = self.folder / name, {"size": self.size, "pictures": len(self.pictures), **about}
-        torch.manual_seed(0)
+        torch.manual_seed(SEED)
         model = make()
         if not (folder / "config.json").exists():
             steps = self.steps or STEPS[name]
-            settings = TrainingSettings(max_steps=steps, learning_rate=4e-3, ema=0.995, validate_every=steps, seed=0)
+            settings = TrainingSettings(max_steps=steps, learning_rate=4e-3, ema=0.995, validate_every=steps, seed=SEED)
             batches = AugmentedBatches(*examples(), BATCH[name])
             trainer = Trainer(model, batches, settings, folder, validate=lambda _: {"loss": 0.0})  # the last weights
             trainer.run()

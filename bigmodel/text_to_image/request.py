@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 from bigmodel.errors import InputError
 from bigmodel.limits import LIMITS
-from bigmodel.text_to_image.sampler import SAMPLERS
+from bigmodel.text_to_image.sampler import MAX_SEED, SAMPLERS
 from bigmodel.ui.validation import check_choice, check_number, check_text
 
 TASK = "text_to_image"
-MAX_SEED = 2**32 - 1
 MAX_GUIDANCE = 20
 NUM_IMAGES = min(4, LIMITS.drawings)
 STRENGTH = 0.5

@@ -14,14 +14,11 @@ from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.runtime.artifacts import ModelFolder
 from bigmodel.runtime.session import create_sessions
 from bigmodel.runtime.tokenizer import Tokenizer
-from bigmodel.text_to_image.sampler import SAMPLERS, guided, sample
+from bigmodel.text_to_image.captions import TONES
+from bigmodel.text_to_image.sampler import MAX_SEED, SAMPLERS, guided, sample
 
 BATCH = 8  # pictures drawn together
-MAX_SEED = 2**32 - 1
-_TONES = {
-    chr(0x1F3FB + i): tone
-    for i, tone in enumerate(f"{name} skin tone" for name in ("light", "medium-light", "medium", "medium-dark", "dark"))
-}
+_TONES = {chr(0x1F3FB + i): tone for i, tone in enumerate(TONES)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,6 @@ class ImageGenerator:
         folder: ModelFolder.
         model: Graphs, or another with ``encode``, ``hold`` and ``denoise``.
         provider: what that runs on, such as "cpu", "cuda" or "tensorrt".
-        threads: of a CPU session.
         skipped: why the providers before it are not used.
 
     Attributes:
@@ -109,8 +105,8 @@ class ImageGenerator:
         defaults: steps, guidance, sampler.
     """
 
-    def __init__(self, folder, model, *, provider, threads=None, skipped=()):
-        self.folder, self.model, self.provider, self.threads, self.skipped = folder, model, provider, threads, skipped
+    def __init__(self, folder, model, *, provider, skipped=()):
+        self.folder, self.model, self.provider, self.skipped = folder, model, provider, skipped
         self.tokenizer = Tokenizer(folder.file("tokenizer.json"))
         self.tokenizer.raw.encode_special_tokens = True  # a visitor's "<|endoftext|>" is text
         try:
@@ -141,8 +137,8 @@ class ImageGenerator:
         folder = ModelFolder.open(folder_or_hub_id, "text_to_image")
         graphs = [folder.graphs(name) for name in ("text_encoder", "transformer")]
         encoder, transformer = create_sessions(graphs, providers, threads)
-        about = {"provider": transformer.provider, "threads": transformer.threads, "skipped": transformer.skipped}
-        return cls(folder, Graphs(encoder, transformer), **about)
+        model = Graphs(encoder, transformer)
+        return cls(folder, model, provider=transformer.provider, skipped=transformer.skipped)
 
     # --- words ------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,9 @@ moves z by the velocity (x - z) / (1 - t). Arrays may be numpy's or torch's.
 Source: Lipman et al. 2022, arXiv:2210.02747 (flow matching); Heun 1900, as in Karras et al. 2022, arXiv:2206.00364.
 """
 
-EULER, HEUN = SAMPLERS = ("euler", "heun")
+HEUN = "heun"
+SAMPLERS = ("euler", HEUN)
+MAX_SEED = 2**32 - 1  # of a picture's noise
 
 
 def sample(denoise, noise, *, steps, sampler=HEUN):

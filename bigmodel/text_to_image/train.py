@@ -19,11 +19,12 @@ from bigmodel.text_to_image.data import (
 )
 from bigmodel.text_to_image.model import make_model, save_model, shape_of
 from bigmodel.training import command
-from bigmodel.training.facts import corpus_facts, training_facts
+from bigmodel.training.facts import keep_facts
 from bigmodel.training.loop import Trainer
 from bigmodel.training.state import load_state
 from bigmodel.training.tokenizer import save_tokenizer
 
+BATCH = 256  # validation pictures measured together
 DEFAULTS = {"num_inference_steps": 10, "guidance_scale": 3.0, "sampler": "heun"}
 
 
@@ -75,8 +76,7 @@ def train(config, data, folder, *, preset_name=None):
         trainer.model.load_state_dict(load_state(folder / "best.pt")["model"])
         write_folder(config, trainer.model, tokenizer, pictures, composer, folder / "model")
         corpora = [(config.corpus, "train", 1, len(pictures)), (config.corpus, "valid", 1, len(valid))]
-        facts = {"training": training_facts(config, trainer, preset=preset_name), "data": corpus_facts(corpora, data)}
-        write_json(folder / "model" / "metrics.json", facts)  # figures of other weights would be wrong now
+        keep_facts(config, trainer, corpora, data, preset=preset_name)
     return result
 
 
@@ -92,10 +92,10 @@ def validation_batch(config, valid, composer, tokenizer):
     return *batch, times, noise
 
 
-def measure(model, batch, size=256):
+def measure(model, batch):
     """Return {"loss": the velocity's mean squared error} of a batch of ``validation_batch``."""
     device = next(model.parameters()).device
-    parts = zip(*(tensor.split(size) for tensor in batch), strict=True)
+    parts = zip(*(tensor.split(BATCH) for tensor in batch), strict=True)
     losses = [model.loss(*(tensor.to(device) for tensor in part)).item() * len(part[0]) for part in parts]
     return {"loss": sum(losses) / len(batch[0])}
 

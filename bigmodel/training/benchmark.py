@@ -22,6 +22,7 @@ from bigmodel.errors import BigModelError
 from bigmodel.nn.transformer import CausalLM
 from bigmodel.training.loop import Trainer
 from bigmodel.training.optimizer import has_fast_bf16
+from bigmodel.training.peers import wait_for
 from bigmodel.training.settings import TrainingSettings
 
 # of the preset stories-gpu
@@ -94,12 +95,10 @@ def matrix_peak(device, dtype, repeats):
 
 
 def _timed(function, device):
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    wait_for(device)
     started = time.perf_counter()
     function()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    wait_for(device)
     return time.perf_counter() - started
 
 

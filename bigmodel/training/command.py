@@ -4,6 +4,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+from bigmodel.config import read_json
 from bigmodel.errors import ConfigError
 
 
@@ -60,6 +61,26 @@ def configure(presets, arguments):
     if arguments.no_compile:
         changes["compile"] = False
     return dataclasses.replace(config, settings=dataclasses.replace(config.settings, **changes))
+
+
+def begin_with(config, folder, read_shape):
+    """Return a configuration that begins with a model's weights and shape; its own dropout stays.
+
+    Args:
+        config: of the task.
+        folder: of the model, or None, which changes nothing.
+        read_shape: function of its config.json's dict.
+    """
+    if not folder:
+        return config
+    shape = dataclasses.replace(read_shape(read_json(folder / "config.json")), dropout=config.transformer.dropout)
+    return dataclasses.replace(config, init_from=folder, transformer=shape)
+
+
+def corpus_of(presets, name):
+    """Return the corpus of the preset whose model has a name; None where none has it."""
+    configs = (preset() for preset in presets.values())
+    return next((config.corpus for config in configs if config.name == name), None)
 
 
 def own_corpus(name):

@@ -6,11 +6,22 @@ from pathlib import Path
 
 import torch
 
-from bigmodel.config import read_json
-from bigmodel.training.sources import FORMATS
+from bigmodel.config import read_json, write_json
+from bigmodel.training.sources import corpus_name
 
 SETTINGS = ("learning_rate", "muon", "weight_decay", "warmup", "final_rate", "ema", "bf16", "seed")
 _NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
+
+
+def keep_facts(config, trainer, corpora, data, *, preset=None):
+    """Write metrics.json of a run's model folder anew: figures of other weights would be wrong now.
+
+    Args:
+        config, trainer, preset: see ``training_facts``.
+        corpora, data: see ``corpus_facts``.
+    """
+    facts = {"training": training_facts(config, trainer, preset=preset), "data": corpus_facts(corpora, data)}
+    write_json(trainer.folder / "model" / "metrics.json", facts)
 
 
 def training_facts(config, trainer, *, preset=None):
@@ -77,8 +88,7 @@ def corpus_facts(corpora, data):
             about["examples"] = count[0]
         if "bytes_uncompressed" in row:
             about["bytes"] = row["bytes_uncompressed"]
-        name = next((name.partition(f)[0] for f in FORMATS if f in name), name)
-        facts.append({"name": name, "split": split, "weight": weight, **about})
+        facts.append({"name": corpus_name(name), "split": split, "weight": weight, **about})
     return facts
 
 

@@ -70,7 +70,7 @@ class Trainer:
         self.model = model.to(self.device)
         self.bf16 = settings.bf16 and has_fast_bf16(self.device)
         self.optimizers = make_optimizers(self.model, settings)
-        self.step, self.seconds, self.best, self.loss, self.stopped = 0, 0.0, math.inf, math.nan, None
+        self.step, self.seconds, self.best, self.loss, self.stopped = 0, 0.0, math.inf, math.nan, False
         self.ema = None
         self._resume()
         self.module = self._wrap()
@@ -183,7 +183,8 @@ class Trainer:
                 bar.update()
                 progress = self._progress()
                 if self.step % settings.log_every == 0:
-                    recent = self._report(bar, recent, progress)
+                    self._report(bar, recent, progress)
+                    recent.clear()
                 if self.step % settings.validate_every == 0:
                     result = self._validate()
                     started = time.perf_counter()  # validation is not training
@@ -209,8 +210,8 @@ class Trainer:
             yield  # one process alone must not leave the others waiting
             return
 
-        def stop(number, _):
-            self.stopped = number
+        def stop(*_):
+            self.stopped = True
             restore()
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -282,7 +283,6 @@ class Trainer:
         bar.set_postfix_str(
             f"loss {loss:.4f}, {speed:,.0f} {self.data.unit}/s, {left / 60:.1f} min left", refresh=False
         )
-        return []
 
     @contextlib.contextmanager
     def averaged(self):

@@ -12,6 +12,7 @@ import torch
 from bigmodel.errors import ProviderError, first_line
 
 PACKAGES = ("torch", "onnxruntime-gpu", "onnxruntime", "transformers")
+_COPIES = 5
 _COPIED = {"cuda": 2**30, "cpu": 2**27}  # bytes, far more than any cache holds
 
 
@@ -58,11 +59,11 @@ def wait_for(device):
         torch.cuda.synchronize(device)
 
 
-def copy_bandwidth(device, repeats=5):
+def copy_bandwidth(device):
     """Return the bytes a second that a device's memory reads and writes, by the fastest copy of a large buffer."""
     source = torch.ones(_COPIED[device.type] // 4, device=device)
     target, best = torch.empty_like(source), float("inf")
-    for _ in range(repeats):
+    for _ in range(_COPIES):
         wait_for(device)
         started = time.perf_counter()
         target.copy_(source)

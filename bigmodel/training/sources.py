@@ -33,6 +33,16 @@ def find_files(source):
     return files
 
 
+def corpus_file(data, name):
+    """Return the file of a corpus in the folder ``data``, or its name where that is a Hub dataset id."""
+    return data / name if (data / name).exists() or name.count("/") != 1 else name
+
+
+def corpus_name(file_name):
+    """Return a corpus' name: its file's without format and compression."""
+    return next((file_name.partition(ending)[0] for ending in FORMATS if ending in file_name), file_name)
+
+
 def cache_name(corpus, *settings):
     """Return a file name for what was made of a corpus by some settings.
 

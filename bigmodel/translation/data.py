@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.nn.loss import IGNORE
-from bigmodel.training.sources import cache_name, read_rows
+from bigmodel.training.sources import cache_name, corpus_file, read_rows
 from bigmodel.training.state import replacing
 from bigmodel.training.tokenizer import END_OF_TEXT, save_tokenizer, train_bpe
 from bigmodel.translation import placeholders
@@ -17,6 +17,7 @@ from bigmodel.translation import placeholders
 COLUMNS = ("source", "target")
 _TOKENIZER_PAIRS = 60_000  # of each corpus that is read whole, fewer of one that is read in part
 _LOOSE_MARKS = 0.03  # share of training pairs that get a mark at one end, so that marks are copied anywhere
+_MARKED_WORDS = 0.1  # share of those in which words that stand in both sentences become marks
 
 
 def direction_token(source, target):
@@ -65,13 +66,8 @@ def load_tokenizer(config, data, folder):
 def _texts(config, data):
     for corpus in config.train:
         count = round(_TOKENIZER_PAIRS * min(corpus.weight, 1.0))
-        for pair in islice(read_rows(_file(data, corpus.file), COLUMNS), count):
+        for pair in islice(read_rows(corpus_file(data, corpus.file), COLUMNS), count):
             yield from pair
-
-
-def _file(data, name):
-    """Return the file of a corpus, or its name where that is a Hub dataset id."""
-    return data / name if (data / name).exists() or name.count("/") != 1 else name
 
 
 def load_pairs(config, corpora, tokenizer, data, folder, *, training):
@@ -83,20 +79,20 @@ def load_pairs(config, corpora, tokenizer, data, folder, *, training):
         tokenizer: tokenizers.Tokenizer.
         data: folder of the corpora.
         folder: of the cache.
-        training: put a loose mark at one end now and then.
+        training: put a loose mark at one end, and marks for words of both sides, now and then.
 
     Returns:
         list of Pairs.
 
     Raises:
         DataError: a file is missing, empty or broken.
-        ConfigError: a corpus fits no direction, or the model that the training begins with knows it not.
+        ConfigError: a corpus fits no direction, or the run's tokenizer knows it not.
     """
     result = []
     for corpus in corpora:
         cached = folder / f"{cache_name(corpus.file, training)}.npz"
         if not cached.exists():  # written whole or not at all: a run may be killed here
-            columns = _encode(tokenizer, _file(data, corpus.file), training)
+            columns = _encode(tokenizer, corpus_file(data, corpus.file), training)
             with replacing(cached) as part:
                 np.savez(part, **columns)
         with np.load(cached) as columns:
@@ -108,7 +104,8 @@ def load_pairs(config, corpora, tokenizer, data, folder, *, training):
             raise ConfigError(f"{corpus.file} fits no direction of {config.name}")
         for source, target in fitting:
             if (token := tokenizer.token_to_id(direction_token(source, target))) is None:
-                raise ConfigError(f"the tokenizer of {config.init_from} does not know {source}-{target}")
+                text = f"{folder / 'tokenizer.json'} does not know {source}-{target}; choose another --name or --out"
+                raise ConfigError(text + (", and another --init-from" if config.init_from else ""))
             result.append(Pairs((source, target), token, sides[source], sides[target], corpus.weight))
     return result
 
@@ -121,6 +118,8 @@ def _encode(tokenizer, source, training):
     columns = [], []
     for pair in read_rows(source, COLUMNS):
         pair = placeholders.protect_pair(*(text.strip() for text in pair))
+        if training and rng.random() < _MARKED_WORDS:
+            pair = placeholders.mark_words(*pair)
         if training and rng.random() < _LOOSE_MARKS and placeholders.MARKS[-1] not in pair[0]:
             mark = next(mark for mark in placeholders.MARKS if mark not in pair[0])
             pair = [f"{mark} {text}" for text in pair] if rng.random() < 0.5 else [f"{text} {mark}" for text in pair]

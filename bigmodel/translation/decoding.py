@@ -8,6 +8,15 @@ from bigmodel.runtime.decoding import ELEMENT_TYPES
 _HIDDEN = -1e4  # what the ancestors of other hypotheses get; softmax makes it 0
 
 
+def padded(sources, end):
+    """Return lists of ids as one array, filled up with ``end``, and its mask, 0 there; (sources, longest) int64."""
+    ids = np.full((len(sources), max(map(len, sources))), end, np.int64)
+    mask = np.zeros_like(ids)
+    for row, source in enumerate(sources):
+        ids[row, : len(source)], mask[row, : len(source)] = source, 1
+    return ids, mask
+
+
 class EncoderDecoder:
     """The sessions of a translator.
 
@@ -32,10 +41,7 @@ class EncoderDecoder:
             sources: lists of token ids, direction and end included.
             num_beams: hypotheses a sentence.
         """
-        ids = np.full((len(sources), max(map(len, sources))), self.end, np.int64)
-        mask = np.zeros_like(ids)
-        for row, source in enumerate(sources):
-            ids[row, : len(source)], mask[row, : len(source)] = source, 1
+        ids, mask = padded(sources, self.end)
         binding = self.encoder.io_binding()
         binding.bind_cpu_input("input_ids", ids)
         binding.bind_cpu_input("attention_mask", mask)

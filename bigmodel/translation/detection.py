@@ -38,6 +38,7 @@ _RARE = math.log(0.02)  # how much rarer than English or German any other langua
 _FREQUENT = 4_000  # words listed of English and of German
 _FEATURES = 36_000  # weights of Chinese characters and pairs
 _STEP = 10  # weights are whole numbers of 1 / _STEP nats
+_EPOCHS, _BATCH, _RATE = 4, 2048, 0.3  # of their training
 
 _EN_DE, _EN_ZH, _LZH_ZH = ("en", "de"), ("en", "zh"), ("lzh", "zh")
 _TRAIN = {
@@ -236,12 +237,13 @@ def _frequent(corpora, common):
     return [word for word, _ in shares.most_common(_FREQUENT)]
 
 
-def _fit(texts, epochs=4, batch_size=2048, step=0.3):
+def _fit(texts):
     """Return part -> whole weight of the logistic regression "classical or modern", the bias under "".
 
     Args:
         texts: {"lzh": list of texts, "zh": list of texts}.
-        epochs, batch_size, step: of Adagrad (Duchi et al. 2011).
+
+    Source: Duchi et al. 2011 (Adagrad).
     """
     import numpy as np
 
@@ -252,17 +254,17 @@ def _fit(texts, epochs=4, batch_size=2048, step=0.3):
     rows = [np.array([0, *(places[part] for part in some if part in places)]) for some in parts]  # 0: the bias
     weights, squares = np.zeros(len(places) + 1), np.full(len(places) + 1, 1e-6)
     rng = np.random.default_rng(0)
-    for _ in range(epochs):
+    for _ in range(_EPOCHS):
         order = rng.permutation(len(rows))
-        for i in range(0, len(order), batch_size):
-            batch = order[i : i + batch_size]
+        for i in range(0, len(order), _BATCH):
+            batch = order[i : i + _BATCH]
             which = np.repeat(np.arange(len(batch)), [len(rows[j]) for j in batch])
             columns = np.concatenate([rows[j] for j in batch])
             scores = np.bincount(which, weights[columns])
             errors = 1 / (1 + np.exp(-scores)) - labels[batch]
             gradient = np.bincount(columns, errors[which], len(weights)) / len(batch)
             squares += gradient**2
-            weights -= step * gradient / np.sqrt(squares)
+            weights -= _RATE * gradient / np.sqrt(squares)
     whole = np.rint(weights * _STEP).astype(int).tolist()
     return {"": whole[0], **{part: whole[place] for part, place in places.items() if whole[place]}}
 

@@ -9,6 +9,7 @@ import torch
 from bigmodel.nn.cache import KVCache
 from bigmodel.nn.checkpoint import from_pretrained
 from bigmodel.runtime import engines
+from bigmodel.translation.decoding import padded
 from bigmodel.translation.runtime import Translator
 
 
@@ -36,10 +37,7 @@ class TorchEncoderDecoder:
     @torch.inference_mode()
     def start(self, sources, num_beams):
         """Return the TorchHypotheses of lists of token ids, direction and end included."""
-        ids = np.full((len(sources), max(map(len, sources))), self.end, np.int64)
-        mask = np.zeros_like(ids)
-        for row, source in enumerate(sources):
-            ids[row, : len(source)], mask[row, : len(source)] = source, 1
+        ids, mask = padded(sources, self.end)
         seen = torch.from_numpy(mask).to(self.device)
         encoded = self.model.encoder(torch.from_numpy(ids).to(self.device), attention_mask=seen)
         return TorchHypotheses(self.model, mask, encoded, num_beams)

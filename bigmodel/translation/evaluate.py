@@ -16,10 +16,10 @@ from pathlib import Path
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from bigmodel.errors import ConfigError, DataError
-from bigmodel.evaluation.results import entry, merge, shown_path
+from bigmodel.errors import DataError
+from bigmodel.evaluation.results import conclude, entry, shown_path
 from bigmodel.runtime import engines
-from bigmodel.training.sources import FORMATS, read_rows
+from bigmodel.training.sources import corpus_name, read_rows
 from bigmodel.translation.data import COLUMNS
 from bigmodel.translation.engines import open_engine
 
@@ -41,19 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser):
     parser.add_argument("--model", type=Path, required=True, help="model folder, or checkpoint folder for torch")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the test files, or a file to score")
     engines.add_arguments(parser)
-    parser.add_argument("--beams", type=int, help="hypotheses a sentence; default: generation_config.json's")
-    parser.add_argument("--limit", type=int, help="score the first sentences of each file alone, so many")
+    own = "default: generation_config.json's; figures of another number are printed, not kept"
+    parser.add_argument("--beams", type=int, help=f"hypotheses a sentence; {own}")
+    parser.add_argument("--limit", type=int, help="score the first sentences of each file, so many: printed, not kept")
 
 
 def run(arguments):
-    """Measure, print and keep every figure, and return 0."""
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ConfigError(f"limit {arguments.limit}: give 1 or more")
+    """Measure and print every figure, keep them where they are the card's, and return 0."""
+    engines.check_least(arguments, limit=1, beams=1)
     translator, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
-    if arguments.beams is not None and arguments.beams < 1:
-        raise ConfigError(f"beams {arguments.beams}: give 1 or more")
-    beams = translator.defaults["num_beams"] if arguments.beams is None else arguments.beams
-    search = {"num_beams": beams, "length_penalty": translator.defaults["length_penalty"]}
+    own = translator.defaults
+    search = {"num_beams": arguments.beams or own["num_beams"], "length_penalty": own["length_penalty"]}
     about = {"engine": engine, "command": command_of(arguments, engine)}
     entries, samples = [], {}
     for name, direction, sources, references in read_tests(arguments.data, translator.directions, arguments.limit):
@@ -67,8 +65,8 @@ def run(arguments):
         first = islice(zip(sources, translations, references, strict=True), SAMPLES)
         kept = [{**shared, "source": s, "translation": t, "reference": r} for s, t, r in first]
         samples.setdefault(direction, kept)  # of the first file alone
-    merge(arguments.model, entries, sum(samples.values(), []))
-    print(f"kept in {arguments.model / 'metrics.json'}")
+    changed = engines.changed(arguments, limit=None, beams=own["num_beams"])
+    conclude(arguments.model, entries, sum(samples.values(), []), changed=changed)
     return 0
 
 
@@ -82,10 +80,9 @@ def read_tests(data, directions, limit=None):
     for path, languages in find_tests(data, directions):
         pairs = islice(read_rows(path, COLUMNS), limit)
         columns = dict(zip(languages, zip(*(map(str.strip, pair) for pair in pairs), strict=True), strict=True))
-        name = next((path.name.partition(f)[0] for f in FORMATS if f in path.name), path.name)
         for direction in directions:
             if set(direction) == set(languages):
-                yield name, direction, *(list(columns[code]) for code in direction)
+                yield corpus_name(path.name), direction, *(list(columns[code]) for code in direction)
 
 
 def find_tests(data, directions):
@@ -114,9 +111,7 @@ def find_tests(data, directions):
 def command_of(arguments, engine):
     """Return the command that measures the same again."""
     words = ["python -m bigmodel evaluate translation", f"--model {shown_path(arguments.model)}"]
-    words += [f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)]
-    words += [f"--{name} {value}" for name in ("beams", "limit") if (value := getattr(arguments, name)) is not None]
-    return " ".join(words)
+    return " ".join([*words, f"--data {shown_path(arguments.data)}", *engines.words(arguments, engine)])
 
 
 def translate(translator, sources, direction, search, dataset):

@@ -61,15 +61,14 @@ class Translator:
         folder: ModelFolder.
         model: decoding.EncoderDecoder of its graphs, or another with ``end`` and ``start``.
         provider: what that runs on, such as "cpu", "cuda" or "tensorrt".
-        threads: of a CPU session.
         skipped: why the providers before it are not used.
 
     Attributes:
         directions: tuple of (source, target) codes.
     """
 
-    def __init__(self, folder, model, *, provider, threads=None, skipped=()):
-        self.folder, self.model, self.provider, self.threads, self.skipped = folder, model, provider, threads, skipped
+    def __init__(self, folder, model, *, provider, skipped=()):
+        self.folder, self.model, self.provider, self.skipped = folder, model, provider, skipped
         self.tokenizer = Tokenizer(folder.file("tokenizer.json"))
         self.tokenizer.raw.encode_special_tokens = True  # a visitor's "<|en-de|>" is text
         directions = folder.card.get("directions", [])
@@ -104,7 +103,7 @@ class Translator:
         stacks = [folder.graphs(f"{stack}_model") for stack in ("encoder", "decoder")]
         encoder, decoder = create_sessions(stacks, providers, threads)
         model = EncoderDecoder(encoder, decoder, folder.config)
-        return cls(folder, model, provider=decoder.provider, threads=decoder.threads, skipped=decoder.skipped)
+        return cls(folder, model, provider=decoder.provider, skipped=decoder.skipped)
 
     def detect(self, text):
         """Return (code, probability) of the languages that a text may be in, best first; see detection."""

@@ -7,7 +7,7 @@ from bigmodel.config import TransformerConfig, read_json, write_json
 from bigmodel.errors import ConfigError
 from bigmodel.nn.checkpoint import save_pretrained
 from bigmodel.training import command
-from bigmodel.training.facts import corpus_facts, training_facts
+from bigmodel.training.facts import keep_facts
 from bigmodel.training.loop import Trainer
 from bigmodel.training.state import load_state
 from bigmodel.training.tokenizer import END_OF_TEXT, save_tokenizer
@@ -90,8 +90,7 @@ def train(config, data, folder, *, preset_name=None):
         trainer.model.load_state_dict(load_state(folder / "best.pt")["model"])
         save_model(config, trainer.model, tokenizer, folder / "model")
         corpora = [(c.file, split, c.weight) for split in ("train", "valid") for c in getattr(config, split)]
-        facts = {"training": training_facts(config, trainer, preset=preset_name), "data": corpus_facts(corpora, data)}
-        write_json(folder / "model" / "metrics.json", facts)  # figures of other weights would be wrong now
+        keep_facts(config, trainer, corpora, data, preset=preset_name)
     return result
 
 

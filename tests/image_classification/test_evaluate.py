@@ -84,6 +84,17 @@ def test_pictures_of_other_data_sets_are_told(folder, own, tmp_path, monkeypatch
     assert e["dataset"] == "fashion_mnist_28.test"
 
 
+def test_figures_of_a_part_are_not_kept(folder, own, capsys):
+    command = ["evaluate", "image_classification", "--model", str(folder), "--data", str(own)]
+    assert main(command) == 0
+    before = read_metrics(folder)
+    capsys.readouterr()
+    assert main([*command, "--limit", "5"]) == 0
+    printed = capsys.readouterr().out
+    assert "(5, own.test, onnx-cpu)" in printed and "metrics.json, since measured with --limit 5\n" in printed
+    assert read_metrics(folder) == before
+
+
 def test_what_is_missing_is_named(folder, tmp_path, capsys):
     command = ["evaluate", "image_classification", "--model", str(folder)]
     assert main([*command, "--data", str(tmp_path / "nowhere")]) == 2

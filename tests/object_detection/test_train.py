@@ -79,6 +79,14 @@ def test_it_learns_where_the_squares_are(trained, corpus):
     assert 0 < detector.threshold < 1 and detector.labels == ["square"]
 
 
+def test_figures_of_a_part_are_not_kept(trained, corpus, capsys):
+    before = read_json(trained / "metrics.json")
+    assert main(["evaluate", "object_detection", "--model", str(trained), "--data", str(corpus), "--limit", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "a picture (2, " in printed and "metrics.json, since measured with --limit 2\n" in printed
+    assert read_json(trained / "metrics.json") == before
+
+
 def test_what_only_training_needs_is_left_out(trained):
     from safetensors import safe_open
 

@@ -5,7 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bigmodel.errors import ModelFolderError
-from bigmodel.runtime.tokenizer import REPLACEMENT, Tokenizer
+from bigmodel.runtime.tokenizer import Tokenizer
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @pytest.fixture(scope="module")

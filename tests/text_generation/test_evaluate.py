@@ -13,6 +13,7 @@ from bigmodel.evaluation.results import read_metrics  # noqa: E402
 from bigmodel.nn.checkpoint import from_pretrained, save_pretrained  # noqa: E402
 from bigmodel.nn.transformer import CausalLM  # noqa: E402
 from bigmodel.text_generation import copies, verses  # noqa: E402
+from bigmodel.text_generation import evaluate as evaluation  # noqa: E402
 from bigmodel.text_generation.data import valid_poems  # noqa: E402
 from bigmodel.text_generation.engines import TorchEngine  # noqa: E402
 from bigmodel.text_generation.model import total_loss  # noqa: E402
@@ -114,8 +115,9 @@ def test_poems_are_scored_as_in_training(poem_model, tmp_path, capsys):
     assert not read_metrics(poem_model)["samples"]
 
 
-def test_poems_are_sampled_and_compared(poem_model, tmp_path, capsys):
+def test_poems_are_sampled_and_compared(poem_model, tmp_path, monkeypatch, capsys):
     pytest.importorskip("pypinyin")
+    monkeypatch.setattr(evaluation, "SAMPLES", 8)
     options = ("--train", tmp_path / "verses.train.tsv", "--engine", "torch", "--samples", 8)
     assert evaluate(poem_model, tmp_path / "verses.valid.tsv", *options) == 0
     found = figures(poem_model, "torch")
@@ -149,7 +151,8 @@ def test_lines_are_found_and_repetitions_counted():
     assert verses.form_share([("五绝", body), ("七绝", body)]) == 0.5
 
 
-def test_copied_runs_are_found(plain_model, tmp_path, capsys):
+def test_copied_runs_are_found(plain_model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluation, "SAMPLES", 10)
     mine = "one two three four five six seven eight nine\nshort line"
     theirs = ["zero one two three four five six seven eight", "nine"]
     (share, count), (none, _) = copies.copied_share([mine], theirs, ["a b c d e f g h"])
@@ -158,6 +161,19 @@ def test_copied_runs_are_found(plain_model, tmp_path, capsys):
     assert evaluate(plain_model, data, "--engine", "torch", "--train", data, "--samples", 10) == 0
     found = figures(plain_model, "torch")
     assert found["copied_runs_of_held_out_text"]["value"] == 1.0 and found["copied_runs"]["value"] < 0.5
+
+
+def test_what_is_measured_otherwise_is_not_kept(plain_model, tmp_path, capsys):
+    data = tmp_path / "tale.valid.txt"
+    own = ("--temperature", 0.8, "--top-k", 40, "--samples", 0)
+    assert evaluate(plain_model, data, "--engine", "torch", *own) == 0
+    before = read_metrics(plain_model)
+    assert before["results"] and "kept in" in capsys.readouterr().out
+    for words in ("--temperature 0.5", "--top-k 3", "--top-p 1", "--samples 4"):
+        assert evaluate(plain_model, data, "--engine", "torch", *own, *words.split()) == 0
+        printed = capsys.readouterr().out
+        assert "bits_per_byte" in printed and f"metrics.json, since measured with {words}\n" in printed
+    assert read_metrics(plain_model) == before
 
 
 def test_missing_corpora_are_named(plain_model, tmp_path, capsys):

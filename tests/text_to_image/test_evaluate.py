@@ -11,8 +11,9 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from bigmodel.cli import main  # noqa: E402
+from bigmodel.config import read_json, write_json  # noqa: E402
 from bigmodel.errors import ConfigError, DataError  # noqa: E402
-from bigmodel.evaluation.results import read_metrics  # noqa: E402
+from bigmodel.evaluation.results import read_metrics, renew_checksum  # noqa: E402
 from bigmodel.runtime.artifacts import verify  # noqa: E402
 from bigmodel.text_to_image import evaluate  # noqa: E402
 from bigmodel.text_to_image import judges as judging  # noqa: E402
@@ -167,18 +168,24 @@ def test_pictures_that_were_kept_are_of_other_things(judges, emoji_pictures, tmp
 
 @pytest.fixture
 def folder(tiny_emoji, tmp_path, monkeypatch):
-    """A copy of an exported generator, whose figures are this test's alone."""
+    """A copy of an exported generator of one step, whose figures are this test's alone and of few pictures."""
     monkeypatch.chdir(tmp_path)
-    return Path(shutil.copytree(tiny_emoji, "export/artifacts/tiny-emoji"))
+    folder = Path(shutil.copytree(tiny_emoji, "export/artifacts/tiny-emoji"))
+    path = folder / "generation_config.json"
+    write_json(path, {**read_json(path), "num_inference_steps": 1})
+    renew_checksum(folder, path.name)
+    monkeypatch.setattr(evaluate, "REAL_SCENES", 20)
+    monkeypatch.setattr(evaluate, "COUNTS", dict.fromkeys(evaluate.COUNTS, 2))
+    monkeypatch.setattr(evaluate, "COLUMNS", 2)
+    return folder
 
 
 def command(folder, corpus, judges, *words):
-    words = ["--data", str(corpus), "--judges", str(judges.folder), "--limit", "2", "--steps", "1", *words]
+    words = ["--data", str(corpus), "--judges", str(judges.folder), *words]
     return ["evaluate", "text_to_image", "--model", str(folder), *words]
 
 
-def test_figures_samples_and_card(folder, corpus, judges, capsys, monkeypatch):
-    monkeypatch.setattr(evaluate, "REAL_SCENES", 20)
+def test_figures_samples_and_card(folder, corpus, judges, capsys):
     assert main(command(folder, corpus, judges, "--engine", "onnx")) == 0
     printed = capsys.readouterr().out
     assert "2 captions of made-up.test_style, seeds 0 to 1" in printed and "kept in" in printed
@@ -192,7 +199,7 @@ def test_figures_samples_and_card(folder, corpus, judges, capsys, monkeypatch):
     e = found["made-up.train", "retrieved_first"]
     assert e["engine"] == "onnx-cpu" and e["seed"] == 0 and 0 <= e["value"] <= 1
     assert e["settings"] == {"steps": 1, "guidance": 3.0, "sampler": "heun", "candidates": 100}
-    assert "--engine onnx --limit 2 --steps 1" in e["command"] and "--seed 0" in e["command"]
+    assert "--engine onnx --judges" in e["command"] and "--seed 0" in e["command"]
 
     [sample] = metrics["samples"]
     assert sample["seeds"] == [0, 1] and [row[0] for row in sample["rows"]][-2:] == ["made-up.test_name"] * 2
@@ -204,7 +211,7 @@ def test_figures_samples_and_card(folder, corpus, judges, capsys, monkeypatch):
     assert "samples.png" in verify(folder)
 
     drawn = (folder / "samples.png").read_bytes()
-    assert main(command(folder, corpus, judges, "--engine", "torch", "--guidance", "1")) == 0
+    assert main(command(folder, corpus, judges, "--engine", "torch", "--steps", "1")) == 0
     assert (folder / "samples.png").read_bytes() == drawn  # those of what is served stay
     assert {e["engine"] for e in read_metrics(folder)["results"]} == {"onnx-cpu", "torch"}
 
@@ -226,6 +233,14 @@ def test_figures_samples_and_card(folder, corpus, judges, capsys, monkeypatch):
     exec(ours, {})
     with Image.open("picture-2.png") as picture:
         assert picture.size == (SIZE, SIZE)
+
+
+def test_what_is_measured_otherwise_is_not_kept(folder, corpus, judges, capsys):
+    for words in ("--limit 1", "--steps 2", "--guidance 1"):
+        assert main(command(folder, corpus, judges, "--engine", "torch", *words.split())) == 0
+        printed = capsys.readouterr().out
+        assert "style_right" in printed and f"metrics.json, since measured with {words}\n" in printed
+    assert not read_metrics(folder)["results"] and not (folder / "samples.png").exists()
 
 
 def test_a_folder_without_figures_has_a_card_without_figures(folder):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from bigmodel.text_to_image.sampler import EULER, HEUN, guided, sample
+from bigmodel.text_to_image.sampler import SAMPLERS, guided, sample
 
+EULER, HEUN = SAMPLERS
 MEAN, DEVIATION = 0.7, 0.3
 
 

@@ -3,6 +3,7 @@
 import argparse
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,9 @@ torch = pytest.importorskip("torch")
 sacrebleu = pytest.importorskip("sacrebleu")
 
 from bigmodel.cli import main  # noqa: E402
-from bigmodel.config import read_json  # noqa: E402
+from bigmodel.config import read_json, write_json  # noqa: E402
 from bigmodel.errors import BigModelError  # noqa: E402
-from bigmodel.evaluation.results import read_metrics  # noqa: E402
+from bigmodel.evaluation.results import read_metrics, renew_checksum  # noqa: E402
 from bigmodel.translation import evaluate  # noqa: E402
 from bigmodel.translation.engines import open_engine  # noqa: E402
 
@@ -31,8 +32,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def folder(exact_folder, tmp_path):
-    """A copy of an exported translator, whose figures are this test's alone."""
-    return shutil.copytree(exact_folder, tmp_path / "exported")
+    """A copy of an exported translator with two beams, whose figures are this test's alone."""
+    return copied(exact_folder, tmp_path / "exported")
+
+
+def copied(source, folder):
+    shutil.copytree(source, folder)
+    write_json(folder / "generation_config.json", {**read_json(folder / "generation_config.json"), "num_beams": 2})
+    renew_checksum(folder, "generation_config.json")
+    return folder
 
 
 @pytest.fixture
@@ -76,14 +84,14 @@ def test_every_line_is_a_sentence_and_scored_as_sacrebleu_does(folder, data, cap
                 assert found[dataset, name + ending]["count"] == len(PAIRS)
     assert len(found) == 2 * 2 * 6 and "a second" in capsys.readouterr().out
     kept = found["en→de en-de.multi30k.test_2016_flickr", "bleu"]
-    assert kept["unit"] == "BLEU" and kept["settings"]["num_beams"] == 2 and "--beams 2" in kept["command"]
+    assert kept["unit"] == "BLEU" and kept["settings"]["num_beams"] == 2
     assert kept["settings"]["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a") and kept["seed"] is None
     assert str(data.parent) not in kept["command"]
     assert found["en→de en-de.multi30k.test_2016_flickr", "chrf_of_copy"]["value"] > 10  # names and numbers
 
 
 def test_the_first_three_are_the_samples(folder, data, capsys):
-    run(folder, data, "torch", beams=1)
+    run(folder, data, "torch")
     samples = read_metrics(folder)["samples"]
     assert [s["direction"] for s in samples] == ["en-de"] * 3 + ["de-en"] * 3
     assert [(s["source"], s["reference"]) for s in samples] == PAIRS[:3] + [pair[::-1] for pair in PAIRS[:3]]
@@ -109,18 +117,23 @@ def test_a_training_s_folder_is_scored_by_torch_alone(folder, data, tmp_path, ca
     checkpoint.mkdir()
     for name in ("config.json", "generation_config.json", "tokenizer.json", "model.safetensors"):
         shutil.copyfile(folder / name, checkpoint / name)
-    found, exported = run(checkpoint, data, "torch", limit=1), run(folder, data, "torch", limit=1)
+    found, exported = run(checkpoint, data, "torch"), run(folder, data, "torch")
+    assert found
     assert {key: e["value"] for key, e in found.items()} == {key: e["value"] for key, e in exported.items()}
     with pytest.raises(BigModelError, match="export it first"):
         open_engine("onnx", checkpoint)
 
 
-def test_limit_takes_the_first_sentences(folder, data, capsys):
-    found = run(folder, data, "onnx", beams=1, limit=1)
-    assert {e["count"] for e in found.values()} == {1}
-    assert "--limit 1" in next(iter(found.values()))["command"]
-    assert len(read_metrics(folder)["samples"]) == 2
-    assert read_json(folder / "manifest.json")["files"]["metrics.json"]
+def test_what_is_measured_otherwise_is_not_kept(folder, data, capsys):
+    run(folder, data, "onnx")
+    before = read_metrics(folder)
+    assert read_json(folder / "manifest.json")["files"]["metrics.json"] and "kept in" in capsys.readouterr().out
+    for options in ({"limit": 1}, {"beams": 1}, {"limit": 1, "beams": 3}):
+        run(folder, data, "onnx", **options)
+        printed, words = capsys.readouterr().out, " ".join(f"--{name} {value}" for name, value in options.items())
+        assert ("(1, en→de en-de.multi30k.test_2016_flickr, onnx-cpu)" in printed) == ("limit" in options)
+        assert f"metrics.json, since measured with {words}\n" in printed
+    assert read_metrics(folder) == before
     with pytest.raises(BigModelError, match="limit 0"):
         run(folder, data, "onnx", limit=0)
     with pytest.raises(BigModelError, match="beams 0"):
@@ -145,15 +158,15 @@ def test_what_is_missing_is_named(folder, data, capsys):
 
 def test_the_card_shows_the_figures_and_its_code_runs(exact_folder, data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    folder = shutil.copytree(exact_folder, "export/artifacts/tiny")
-    figures = [run(folder, data, engine, beams=1, limit=2) for engine in ("onnx", "torch")]
+    folder = copied(exact_folder, Path("export/artifacts/tiny"))
+    figures = [run(folder, data, engine) for engine in ("onnx", "torch")]
     assert main(["report", "--model", str(folder)]) == 0
     card = (tmp_path / folder / "README.md").read_text(encoding="utf-8")
     key = ("en→de en-de.multi30k.test_2016_flickr", "chrf")
     floor = figures[0][key[0], "chrf_of_copy"]["value"]
     values = [floor, *(found[key]["value"] for found in figures)]
-    row = f"| {key[0].replace(' ', ' | ')} | 2 | chrF | {' | '.join(f'{value:.1f}' for value in values)} |"
-    assert row in card and "Zwei Hunde" not in card and PAIRS[1][1] in card
+    row = f"| {key[0].replace(' ', ' | ')} | {len(PAIRS)} | chrF | {' | '.join(f'{value:.1f}' for value in values)} |"
+    assert row in card and "Herr Smith" not in card and PAIRS[1][1] in card
     capsys.readouterr()
     ours, theirs = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
     exec(ours, {})

@@ -1,6 +1,6 @@
 """What a classifier's card says; see the package."""
 
-from bigmodel.evaluation.notes import engine_name
+from bigmodel.evaluation import notes
 
 FIGURES = {
     "accuracy": "accuracy",
@@ -100,16 +100,8 @@ def samples(shown):
 
 def table(entries, engines):
     """Return a row for each data set and figure, a column for each engine; the labels' own accuracies last."""
-    rows = {}
-    for e in sorted(entries, key=lambda e: e["name"].startswith(LABEL)):
-        rows.setdefault((e["dataset"], e["name"]), {})[e["engine"]] = e
-    lines = ["| on | of | figure | " + " | ".join(map(engine_name, engines)) + " |"]
-    lines.append("|" + " --- |" * (3 + len(engines)))
-    for (dataset, name), cells in rows.items():
-        counts = " / ".join(dict.fromkeys(f"{cells[e]['count']:,}" for e in engines if e in cells))
-        values = " | ".join(_written(cells[e]) if e in cells else "" for e in engines)
-        lines.append(f"| {dataset} | {counts} | {FIGURES.get(name, name)} | {values} |")
-    return lines
+    own_last = sorted(entries, key=lambda e: e["name"].startswith(LABEL))
+    return notes.table(own_last, engines, lambda name: FIGURES.get(name, name), _written)
 
 
 def _written(e):

@@ -1,6 +1,6 @@
 """What a detector's card says; see the package."""
 
-from bigmodel.evaluation.notes import engine_name
+from bigmodel.evaluation import notes
 
 FIGURES = {
     "map": "AP, overlaps 0.5 to 0.95",
@@ -93,16 +93,7 @@ def samples(shown):
 
 def table(entries, engines):
     """Return a row for each data set and figure, a column for each engine."""
-    rows = {}
-    for e in entries:
-        rows.setdefault((e["dataset"], e["name"]), {})[e["engine"]] = e
-    lines = ["| on | of | figure | " + " | ".join(map(engine_name, engines)) + " |"]
-    lines.append("|" + " --- |" * (3 + len(engines)))
-    for (dataset, name), cells in rows.items():
-        counts = " / ".join(dict.fromkeys(f"{cells[e]['count']:,}" for e in engines if e in cells))
-        values = " | ".join(_written(cells[e]) if e in cells else "" for e in engines)
-        lines.append(f"| {dataset} | {counts} | {_named(name)} | {values} |")
-    return lines
+    return notes.table(entries, engines, _named, _written)
 
 
 def _named(name):

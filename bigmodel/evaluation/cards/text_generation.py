@@ -1,6 +1,6 @@
 """What a language model's card says; see the package."""
 
-from bigmodel.evaluation.notes import engine_name, engine_order
+from bigmodel.evaluation.notes import counted, engine_name, engine_order, grouped
 
 START = "<|endoftext|>"
 
@@ -123,14 +123,10 @@ def samples(shown):
 
 def table(entries, engines):
     """Return a row for each figure, a column for each engine."""
-    rows = {}
-    for e in entries:
-        rows.setdefault((e["dataset"], e["name"]), {})[e["engine"]] = e
     lines = ["| figure | unit | on | of | " + " | ".join(map(engine_name, engines)) + " |"]
     lines.append("|" + " --- |" * (4 + len(engines)))
-    for (dataset, name), cells in rows.items():
-        first = next(iter(cells.values()))
-        counts = " / ".join(dict.fromkeys(f"{cells[e]['count']:,}" for e in engines if e in cells))
+    for (dataset, name), cells in grouped(entries).items():
+        first, counts = next(iter(cells.values())), counted(cells, engines)
         values = " | ".join(_figure(cells[e]) if e in cells else "" for e in engines)
         lines.append(f"| {FIGURES.get(name, name)} | {first['unit']} | {dataset} | {counts} | {values} |")
     return lines

@@ -1,6 +1,6 @@
 """What an image generator's card says; see the package."""
 
-from bigmodel.evaluation.notes import engine_name, engine_order
+from bigmodel.evaluation.notes import counted, engine_name, engine_order, grouped
 
 REAL, SHARE = "_of_real", "_share_of_real"
 FIGURES = {
@@ -120,9 +120,7 @@ def samples(shown):
 
 def table(entries, engines):
     """Return a row for each data set and figure: real pictures, and a column for each engine with its share of them."""
-    rows = {}
-    for e in entries:
-        rows.setdefault((e["dataset"], e["name"]), {})[e["engine"]] = e
+    rows = grouped(entries)
     lines = ["| on | of | figure | real pictures | " + " | ".join(map(engine_name, engines)) + " |"]
     lines.append("|" + " --- |" * (4 + len(engines)))
     for (dataset, name), cells in rows.items():
@@ -130,14 +128,13 @@ def table(entries, engines):
             continue
         real, shares = rows.get((dataset, name + REAL), {}), rows.get((dataset, name + SHARE), {})
         first = min(cells.values(), key=lambda e: engine_order(e["engine"]))
-        counts = " / ".join(dict.fromkeys(f"{cells[e]['count']:,}" for e in engines if e in cells))
         figure = FIGURES.get(name, name).format_map(_Known(first.get("settings") or {}))
         reference = " / ".join(dict.fromkeys(_written(real[e]) for e in engines if e in real))
         values = (
             _written(cells[e]) + (f" ({shares[e]['value']:.0%})" if e in shares else "") if e in cells else ""
             for e in engines
         )
-        lines.append(f"| {dataset} | {counts} | {figure} | {reference} | {' | '.join(values)} |")
+        lines.append(f"| {dataset} | {counted(cells, engines)} | {figure} | {reference} | {' | '.join(values)} |")
     return lines
 
 

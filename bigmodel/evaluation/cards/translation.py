@@ -3,7 +3,7 @@
 import json
 import re
 
-from bigmodel.evaluation.notes import engine_name
+from bigmodel.evaluation.notes import counted, engine_name, grouped
 
 FIGURES = {"bleu": "BLEU", "bleu_lowercased": "BLEU, lower-cased", "chrf": "chrF"}
 COPY = "_of_copy"  # ends the name of a figure's floor
@@ -122,21 +122,19 @@ def samples(shown):
 
 def table(entries, engines):
     """Return a row for each test set, direction and figure: its floor, then a column for each engine."""
-    rows, floors = {}, {}
-    for e in entries:
-        name = e["name"].removesuffix(COPY)
-        kind = rows if name == e["name"] else floors
-        kind.setdefault((e["dataset"], name), {})[e["engine"]] = e
+    rows = grouped(entries)
     lines = ["| | on | of | figure | source copied | " + " | ".join(map(engine_name, engines)) + " |"]
     lines.append("|" + " --- |" * (5 + len(engines)))
     for (dataset, name), cells in rows.items():
+        if name.endswith(COPY):
+            continue
         direction, _, test = dataset.partition(" ")
-        counts = " / ".join(dict.fromkeys(f"{cells[e]['count']:,}" for e in engines if e in cells))
-        copied = floors.get((dataset, name), {})
+        copied = rows.get((dataset, name + COPY), {})
         floor = next((copied[e] for e in engines if e in copied), None)  # the same of all, on the same sentences
         found = (floor, *(cells.get(e) for e in engines))
         values = " | ".join(f"{e['value']:.1f}" if e else "" for e in found)
-        lines.append(f"| {direction} | {test} | {counts} | {FIGURES.get(name, name)} | {values} |")
+        figure = FIGURES.get(name, name)
+        lines.append(f"| {direction} | {test} | {counted(cells, engines)} | {figure} | {values} |")
     return lines
 
 
