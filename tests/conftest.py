@@ -1,8 +1,8 @@
 """Tiny random models, exported once for all tests."""
 
 import dataclasses
-import json
 import os
+from contextlib import contextmanager
 
 os.environ.setdefault("BIGMODEL_THREADS", "1")
 
@@ -25,15 +25,24 @@ POEMS = [
 ]
 
 
-@pytest.fixture
-def one_thread():
-    """torch on one thread: several would wait for each other where the machine is busy."""
+@contextmanager
+def torch_on_one_thread():
+    """Several would wait for each other where the machine is busy."""
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def one_thread():
+    """torch on one thread."""
+    with torch_on_one_thread():
+        yield
 
 
 @pytest.fixture
@@ -91,10 +100,8 @@ def make_model_folder(folder, tokenizer, card, *, exact=False, endless=False, ma
         defaults["suppress_tokens"] = [0]
     write_json(source / "generation_config.json", defaults)
     out = folder / card["name"]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several would wait for each other
-    export_model(source, out)
-    torch.set_num_threads(threads)
+    with torch_on_one_thread():
+        export_model(source, out)
     if exact:
         tensors = {name: w.float().numpy() for name, w in load_file(out / "model.safetensors").items()}
         values = read_json(out / "config.json")
@@ -150,12 +157,6 @@ def poems(tiny_poetry):
     from bigmodel.text_generation.runtime import TextGenerator
 
     return TextGenerator.from_pretrained(tiny_poetry)
-
-
-@pytest.fixture
-def read_manifest():
-    """Function of a folder: its manifest's files."""
-    return lambda folder: json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
 
 
 PAIRS = [
@@ -218,10 +219,8 @@ def make_translator(tmp_path_factory):
         )
         folder = tmp_path_factory.mktemp(recipe)
         save_model(config, model, tokenizer, folder / "checkpoint")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # several would wait for each other
-        export(folder / "checkpoint", folder / "tiny", recipe)
-        torch.set_num_threads(threads)
+        with torch_on_one_thread():
+            export(folder / "checkpoint", folder / "tiny", recipe)
         return folder / "tiny"
 
     return make
@@ -286,10 +285,8 @@ def make_classifier(tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         statistics = [0.4] * channels, [0.25] * channels
         write_folder(config, model, ["cat", "dog", "bag"], *statistics, found, folder / "checkpoint")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # several would wait for each other
-        export(folder / "checkpoint", folder / name, recipe)
-        torch.set_num_threads(threads)
+        with torch_on_one_thread():
+            export(folder / "checkpoint", folder / name, recipe)
         return folder / name
 
     return make
@@ -341,11 +338,11 @@ def tiny_detector(tmp_path_factory):
     valid = [Picture(noise, np.array([[0.1, 0.1, 0.5, 0.5]], np.float32), np.array([0]))]
     config = dataclasses.replace(blood_cells(), name="tiny-detector", title="Tiny detector")
     folder = tmp_path_factory.mktemp("detector")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several would wait for each other
-    write_folder(config, model, Corpus(None, valid, ["cell", "other"], [0.5] * 3, [0.25] * 3), folder / "checkpoint")
-    export(folder / "checkpoint", folder / "tiny-detector", "fp32")
-    torch.set_num_threads(threads)
+    with torch_on_one_thread():
+        write_folder(
+            config, model, Corpus(None, valid, ["star", "balloon"], [0.5] * 3, [0.25] * 3), folder / "checkpoint"
+        )
+        export(folder / "checkpoint", folder / "tiny-detector", "fp32")
     return folder / "tiny-detector"
 
 
@@ -409,9 +406,7 @@ def tiny_emoji(tmp_path_factory, emoji_pictures):
                 weight.normal_(std=0.1)
     composer = Composer(emoji_pictures, config.things, 32)
     folder = tmp_path_factory.mktemp("emoji")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several would wait for each other
-    write_folder(config, model, tokenizer, emoji_pictures, composer, folder / "checkpoint")
-    export(folder / "checkpoint", folder / "tiny-emoji")
-    torch.set_num_threads(threads)
+    with torch_on_one_thread():
+        write_folder(config, model, tokenizer, emoji_pictures, composer, folder / "checkpoint")
+        export(folder / "checkpoint", folder / "tiny-emoji")
     return folder / "tiny-emoji"

@@ -18,6 +18,7 @@ from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.runtime.batching import Ending
 from bigmodel.text_generation.request import TASK, Request
+from bigmodel.ui.validation import json_object
 
 # their field -> ours; top_k is none of OpenAI's, but other servers of its interface take it as well
 FIELDS = {name: name for name in ("model", "temperature", "top_p", "top_k", "seed")} | {"max_tokens": "max_new_tokens"}
@@ -48,7 +49,7 @@ def routes(models):
     @router.post("/completions")
     async def complete(http: HttpRequest):
         try:
-            asked = _read(await http.body())
+            asked = json_object(await http.body())
             request, stops = await run_in_threadpool(_check, models, asked)
             generator = await run_in_threadpool(models.get, request.model, TASK)
             parts = models.watch(_write, "completions")(generator, request, stops, places)
@@ -70,17 +71,6 @@ def routes(models):
         return {**_completion(request, _choice(text, reason)), "usage": usage}
 
     return router
-
-
-def _read(body):
-    """Return the JSON object of a body."""
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):  # no JSON, or too deep
-        asked = None
-    if not isinstance(asked, dict):
-        raise InputError("body", "must be a JSON object")
-    return asked
 
 
 def _check(models, asked):

@@ -8,8 +8,8 @@ import sys
 import time
 
 from bigmodel.errors import InputError
-from bigmodel.text_generation.poetry import FORMS, KINDS, Acrostic, encode_prompt, form_for_acrostic
-from bigmodel.text_generation.request import known, unknown_characters
+from bigmodel.text_generation.poetry import FORMS, KINDS
+from bigmodel.text_generation.request import Request, known, unknown_characters
 from bigmodel.text_generation.runtime import TextGenerator
 
 POEM_FIELDS = ("kind", "form", "author", "title", "acrostic")
@@ -38,9 +38,9 @@ def run(arguments):
     """Stream the text to the terminal; the speed goes to stderr. Returns 0."""
     generator = TextGenerator.from_pretrained(arguments.model, providers=arguments.providers, threads=arguments.threads)
     for field in ("prompt", "author", "title"):
-        if unknown := unknown_characters(generator, given := getattr(arguments, field) or ""):
+        if unknown := unknown_characters(generator, getattr(arguments, field) or ""):
             print(f"skipped, unknown to the model: {''.join(unknown)}", file=sys.stderr)
-            setattr(arguments, field, known(generator, given))
+    arguments.prompt = known(generator, arguments.prompt)
     prompt, constraint = make_prompt(generator, arguments)
     pieces = generator.stream(
         prompt,
@@ -68,17 +68,10 @@ def make_prompt(generator, arguments):
     Raises:
         InputError: a poem's field for a model that writes none, or a wrong acrostic.
     """
-    given = [field for field in POEM_FIELDS if getattr(arguments, field)]
+    given = {field: value for field in POEM_FIELDS if (value := getattr(arguments, field))}
     if generator.format != "poetry":
         if given:
-            raise InputError(given[0], f"{generator.folder.name} writes no poems")
+            raise InputError(next(iter(given)), f"{generator.folder.name} writes no poems")
         return arguments.prompt, None
-    form, constraint = arguments.form, None
-    if arguments.acrostic:
-        form = form_for_acrostic(arguments.acrostic, form)
-        acrostic = Acrostic(arguments.acrostic, form, generator.vocabulary)
-
-        def constraint(ids, text):
-            return acrostic(ids, arguments.prompt + text)
-
-    return encode_prompt(arguments.kind, form, arguments.author, arguments.title, arguments.prompt), constraint
+    request = Request(**given)
+    return request.opening(generator, arguments.prompt), request.constraint(generator, arguments.prompt)

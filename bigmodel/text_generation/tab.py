@@ -173,9 +173,17 @@ def _listen(models, form, result, sharing):
     changes = [field.change for field in foreseen]
     gr.on(changes, None, js="() => bigmodel.soon('#foresee')", api_visibility="private")
     result["foresee"].click(events.foresee, foreseen, alternatives, **latest)
+    _follow_model(models, events, form, sharing, quiet)
+    sharing.listen({name: form[name] for name in LINKED}, [writing], result=passage)
+    form["plain_examples"].click(lambda sample: sample[0], form["plain_examples"], form["prompt"], **quiet)
+    verse = [form[name] for name in ("prompt", "kind", "form", "author", "title", "acrostic")]
+    form["poetry_examples"].click(lambda sample: sample, form["poetry_examples"], verse, **quiet)
 
+
+def _follow_model(models, events, form, sharing, quiet):
+    """Connect what arranges the form for a model: the one chosen, or the one that the page is opened with."""
     layout = [form[name] for name in ("prompt", "fields", "plain_examples", "poetry_examples", *SAMPLING)]
-
+    linked = [form[name] for name in LINKED]
     arranged = gr.State()  # the model that the fields were last arranged for
 
     def arrange(model, prompt):
@@ -211,13 +219,8 @@ def _listen(models, form, result, sharing):
         return gr.update(choices=choices, visible=bool(choices)), gr.update(visible=not choices)
 
     form["model"].change(choose_model, [form["model"], form["prompt"], arranged], [*layout, arranged], **quiet)
-    fields = {name: form[name] for name in LINKED}
-    sharing.receive(welcome, list(dict.fromkeys([*fields.values(), *layout, arranged])), "#write")
-    sharing.listen(fields, [writing], result=passage)
+    sharing.receive(welcome, list(dict.fromkeys([*linked, *layout, arranged])), "#write")
     gr.on(None, only_sound, None, [form["model"], form["empty"]], **quiet)
-    form["plain_examples"].click(lambda sample: sample[0], form["plain_examples"], form["prompt"], **quiet)
-    verse = [form[name] for name in ("prompt", "kind", "form", "author", "title", "acrostic")]
-    form["poetry_examples"].click(lambda sample: sample, form["poetry_examples"], verse, **quiet)
 
 
 def _choices(models):

@@ -94,7 +94,7 @@ def read(path, column=None):
     lines = text.count("\n") + text.count("\r") - text.count("\r\n")
     if lines > (limit := LIMITS.file_texts * _LINES_A_TEXT):
         raise InputError("file", f"{lines:,} lines; the limit is {limit:,}")
-    content = _read_table(text, column, kind) if kind in _TABLES else FORMATS[kind](text)
+    content = _read_table(text, column, kind) if kind in _TABLES else _READERS[kind](text)
     _check_texts(len(content.units))
     return content
 
@@ -340,4 +340,5 @@ def _quote(cell, delimiter):
 
 
 _TABLES = (".csv", ".tsv")
-FORMATS = {".txt": _read_txt, ".csv": _read_table, ".tsv": _read_table, ".srt": _read_srt}
+_READERS = {".txt": _read_txt, ".srt": _read_srt}
+FORMATS = (".txt", *_TABLES, ".srt")

@@ -75,7 +75,7 @@ def _panes(known, sharing):
     sources, targets = _choices(known)
     with gr.Row(elem_id="languages"):
         source = gr.Dropdown(sources, value=AUTO, label=t("source_language"), min_width=120)
-        swap = gr.Button("⇄", elem_id="swap", scale=0, min_width=52, elem_classes="icon")
+        swap = gr.Button(t("swap"), elem_id="swap", scale=0, min_width=52, elem_classes="icon")
         first = next((target for _, target in known), None)
         name = t("target_language")
         target = gr.Dropdown(targets, value=first, label=name, min_width=120, elem_id="translate-target")

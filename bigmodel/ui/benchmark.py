@@ -4,17 +4,15 @@ Each start is a fresh process, timed from its beginning to the first HTTP 200; t
 """
 
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 from bigmodel.errors import BigModelError
+from bigmodel.ui.visitors import REPOSITORY, free_port
 
-REPOSITORY = Path(__file__).parents[2]
 LIMIT = 1.5
 TIMEOUT_S = 120
 BARE = """
@@ -55,9 +53,7 @@ def time_to_first_page(program):
     Raises:
         BigModelError: the program ended, or gave no page in time.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
     start = time.perf_counter()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -1,6 +1,6 @@
 """What stands before the page: each HTTP request is measured against the limits before Gradio sees it.
 
-Refusals are JSON, {"error", "detail", "request_id"}, with a status of 4xx or 503 and Retry-After where waiting helps.
+Refusals are JSON, {"error", "detail", "request_id"}, with a status of 4xx or 5xx and Retry-After where waiting helps.
 """
 
 import asyncio

@@ -24,11 +24,10 @@ class Keeper:
 
     Args:
         blocks: ``gr.Blocks`` whose queue is configured.
-        limits: limits.Limits.
     """
 
-    def __init__(self, blocks, limits=LIMITS):
-        self.blocks, self.queue, self.limits = blocks, blocks._queue, limits
+    def __init__(self, blocks):
+        self.blocks, self.queue, self.limits = blocks, blocks._queue, LIMITS
         self._push, self.queue.push = self.queue.push, self.push
         self.queue.ANALYTICS_MAX_EVENTS = 1  # it makes a table of all of them at the end of each call
         self._arriving = []  # (visitor, kind) of calls whose fields are being checked

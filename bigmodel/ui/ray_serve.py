@@ -12,7 +12,6 @@ and its visitors' uploads are one process's.
 import base64
 import binascii
 import dataclasses
-import json
 import os
 import socket
 import threading
@@ -27,6 +26,7 @@ from bigmodel.limits import LIMITS
 from bigmodel.registry import TASKS
 from bigmodel.runtime.artifacts import SHIPPED
 from bigmodel.ui.models import Models
+from bigmodel.ui.validation import json_object
 
 DEFAULTS = {"replicas": 2, "threads": 1, "models": ""}
 
@@ -114,13 +114,7 @@ async def _read(http):
         body += part
         if len(body) > limit:
             raise InputError("body", f"is larger than the limit of {limit:,} bytes")
-    try:
-        asked = json.loads(body)
-    except ValueError:
-        asked = None
-    if not isinstance(asked, dict):
-        raise InputError("body", "must be a JSON object")
-    return asked
+    return json_object(body)
 
 
 def _request(task, models, asked, fields):

@@ -1,8 +1,24 @@
 """Limits of the fields that a visitor fills in; the server checks each, whatever the browser allowed."""
 
+import json
 import math
 
 from bigmodel.errors import InputError
+
+
+def json_object(body):
+    """Return the dict that a request's body, bytes of JSON, holds.
+
+    Raises:
+        InputError: it is something else.
+    """
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):  # no JSON, or too deep
+        found = None
+    if not isinstance(found, dict):
+        raise InputError("body", "must be a JSON object")
+    return found
 
 
 def check_text(name, value, *, limit, required=False, special_tokens=False):

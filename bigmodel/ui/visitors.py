@@ -17,7 +17,7 @@ import httpx
 from bigmodel.errors import BigModelError
 
 REPOSITORY = Path(__file__).parents[2]
-START_S = 300  # on a busy machine; else some five
+START_S = 300  # that a page may take to be ready, on a busy machine; else some five
 
 
 @dataclass
@@ -116,14 +116,13 @@ def _grow(result, part):
 
 
 @contextmanager
-def served(program, *, environment=None, path="", ready_s=START_S):
+def served(program, *, environment=None, path=""):
     """Run a program that serves a page, in a process of its own, and give (address, subprocess.Popen).
 
     Args:
         program: arguments of the interpreter; it serves where GRADIO_SERVER_PORT says.
         environment: variables beside this process's.
         path: what answers 200 when the page is ready, such as "health".
-        ready_s: seconds that it may take.
 
     Raises:
         BigModelError: the program ended, or was not ready in time.
@@ -139,7 +138,7 @@ def served(program, *, environment=None, path="", ready_s=START_S):
     )
     address = f"http://127.0.0.1:{port}/"
     try:
-        deadline = time.monotonic() + ready_s
+        deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and process.poll() is None:
             try:
                 if httpx.get(address + path, timeout=10).status_code == 200:
@@ -149,7 +148,7 @@ def served(program, *, environment=None, path="", ready_s=START_S):
             time.sleep(0.05)
         else:
             how = "not ready" if process.poll() is None else f"ended with {process.returncode}"
-            raise BigModelError(f"{program[0]}: {how} in {ready_s} s")
+            raise BigModelError(f"{program[0]}: {how} in {START_S} s")
         yield address, process
     finally:
         process.send_signal(signal.SIGTERM)

@@ -134,7 +134,7 @@ def test_checked_values():
         check_text("x", "abcd", limit=3)
 
 
-def test_startup_benchmark_times_a_page_and_notices_one_that_ends(monkeypatch):
+def test_startup_benchmark_times_a_page_and_notices_one_that_ends():
     from bigmodel.errors import BigModelError
 
     server = """

@@ -295,7 +295,7 @@ def dropped(tab, data):
     tab.dispatch_event("#drawing", "drop", {"dataTransfer": transfer})
 
 
-def test_a_file_of_a_stranger(open_page, page):
+def test_a_file_of_a_stranger(open_page):
     tab = open_page("?tab=generate&prompt=a+rose&seed=5")
     field, said = tab.locator("#what-to-draw textarea"), tab.locator("#restored")
     expect(field).to_have_value("a rose", timeout=20_000)

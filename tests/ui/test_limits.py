@@ -1,6 +1,7 @@
 """Each limit by raw HTTP: beyond it a 4xx, 429 or 503 with a message, and full recovery."""
 
 import asyncio
+import itertools
 import json
 import math
 import re
@@ -34,6 +35,7 @@ LOW = {
     "BIGMODEL_METRICS": "1",
     "FORWARDED_ALLOW_IPS": "127.0.0.1",
 }
+ADDRESSES = map("198.51.100.{}".format, itertools.count(1))
 ENDLESS = ["Once", "tiny-stories", 2000, *[None] * 3, 0, *[None] * 2, "", "", ""]
 
 
@@ -46,8 +48,7 @@ def low(serve):
 @pytest.fixture
 def client(low):
     """A visitor with an address of its own, as a proxy tells it."""
-    client_address = f"198.51.100.{time.monotonic_ns() % 250}"
-    with httpx.Client(base_url=low, timeout=60, headers={"x-forwarded-for": client_address}) as client:
+    with httpx.Client(base_url=low, timeout=60, headers={"x-forwarded-for": next(ADDRESSES)}) as client:
         yield client
 
 

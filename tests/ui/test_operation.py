@@ -35,7 +35,7 @@ def run_app(models_root, **variables):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_health_figures_and_a_stop_that_lets_a_text_end(serve, models_root):
+def test_health_figures_and_a_stop_that_lets_a_text_end(serve):
     address, process = serve(BIGMODEL_METRICS="1")
     health = httpx.get(f"{address}health")
     assert "retry-after" not in health.headers

@@ -18,8 +18,6 @@ from PIL import Image
 
 from bigmodel.limits import LIMITS
 
-REPOSITORY = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
 def client(page):
@@ -105,7 +103,7 @@ def test_a_full_house_is_told_and_empties(client, page, monkeypatch):
     assert client.completions.create(**{**asked, "max_tokens": 2, "stream": False}).choices[0].text
 
 
-def test_mcp_by_a_real_client(page, models_root):
+def test_mcp_by_a_real_client(models_root):
     from mcp import ClientSession
     from mcp.client.streamable_http import streamablehttp_client
 

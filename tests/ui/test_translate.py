@@ -163,7 +163,7 @@ def test_control_enter_and_swap(open_page):
     text.fill(ENGLISH)
     text.press("Control+Enter")
     before = translated(tab)
-    tab.locator("#swap").click()
+    tab.get_by_role("button", name="Swap languages", exact=True).click()
     expect(text).to_have_value(before)
     assert (
         tab.get_by_label("From", exact=True).input_value() == "Deutsch"
@@ -191,4 +191,5 @@ def test_a_file_by_the_page(open_page, tmp_path):
 def test_chinese_and_narrow(open_page, width):
     tab = open_page("?tab=translate", locale="zh-CN", viewport={"width": width, "height": 900})
     expect(tab.get_by_label("源语言")).to_be_visible()
+    expect(tab.get_by_role("button", name="交换语言", exact=True)).to_be_visible()
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
