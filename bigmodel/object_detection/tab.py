@@ -64,7 +64,7 @@ def _inputs(models):
         0.05, 0.95, usual, step=0.01, label=t("threshold"), info=t("threshold_hint"), buttons=[], elem_id="threshold"
     )
     with gr.Row(elem_classes="actions"):
-        form["detect"] = gr.Button(t("detect"), variant="primary", scale=2, min_width=120, elem_id="detect-button")
+        form["detect"] = gr.Button(t("detect"), variant="primary", scale=1, min_width=120, elem_id="detect-button")
         form["example"] = gr.Button(t("draw_example"), scale=1, min_width=120)
     with gr.Accordion(t("several_pictures"), open=False, elem_classes="panel", elem_id="several-panel"):
         form["files"] = file_field(label=t("several_hint"), file_count="multiple", file_types=["image"], height=140)
