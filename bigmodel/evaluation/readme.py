@@ -39,8 +39,8 @@ def table(artifacts):
     for name, metrics in _models(artifacts):
         facts = metrics.get("training") or {}
         size = notes.millions(facts["parameters"]) if "parameters" in facts else ""
-        minutes = sum(training["minutes"] for training in (facts, *notes.earlier(facts))) if facts else 0
-        time = f"{minutes:.0f} min on {facts['hardware']}" if facts else ""
+        minutes = sum(training.get("minutes", 0) for training in (facts, *notes.earlier(facts)))
+        time = f"{minutes:.0f} min on {facts['hardware']}" if minutes else ""
         first = name, size, time
         for figure in metrics["results"]:
             if figure["engine"] == "onnx-cpu" and figure["name"] in SHOWN:

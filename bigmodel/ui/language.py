@@ -24,6 +24,7 @@ MESSAGES = {
     "{} tokens; the limit is {}": "有 {} 个词元；最多 {} 个",
     "must be a text, not {}": "应为文本，而不是 {}",
     "must be a list of texts": "应为文本列表",
+    "must be a JSON object": "应为 JSON 对象",
     "special tokens (<|…|>) are not allowed": "不能包含特殊词元 (<|…|>)",
     "special tokens (<|…|>) are not allowed here": "此处不能包含特殊词元 (<|…|>)",
     "holds half a character (a surrogate)": "含有不完整的字符",
