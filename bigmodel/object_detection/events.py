@@ -112,8 +112,7 @@ class DetectEvents:
         seed = re.fullmatch("[0-9]{1,6}", str(values.get("example")))
         link = {"example": int(seed[0])} if seed else {"picture": values.get("picture")}
         try:
-            self._linked(link, model["value"])
-            shown = {"link": link}
+            shown = {"link": link} if seed or sketched(link["picture"]) else gr.skip()
         except InputError:
             shown = gr.skip()
         return model, threshold, shown, gr.update(visible=not titled)

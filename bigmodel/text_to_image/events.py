@@ -77,9 +77,9 @@ class DrawEvents:
         """
         known = names(self.models, wait=True)
         found, _ = given(values if isinstance(values, dict) else {})
-        model = found.pop("model", None)
-        model = model if model in known else next(iter(known), None)
-        fields = {"model": picked(self.models.titled(known), model), **self._defaults(model)}
+        picker = picked(self.models.titled(known), found.pop("model", None))
+        model = picker["value"]
+        fields = {"model": picker, **self._defaults(model)}
         fields |= {name: _shown(name, value) for name, value in found.items()}
         return *(fields.get(name, gr.skip()) for name in CHECKS), self._styles(model), gr.update(visible=not known)
 
