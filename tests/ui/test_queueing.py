@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from contextlib import contextmanager
 
 import httpx
@@ -12,6 +13,7 @@ from loops import run_apart
 
 from bigmodel.limits import LIMITS, Limits
 from bigmodel.ui import queueing
+from bigmodel.ui.guard import visitor_of
 
 ENDLESS = {"prompt": "Once", "model": "tiny-stories", "max_new_tokens": 1000}
 
@@ -60,6 +62,32 @@ def test_one_visitor_cannot_take_every_place_and_who_never_listens_loses_theirs(
         hurry()
         wait_until(lambda: not page.operation.running() and not any(kept(page)))
         assert join(greedy).status_code == 200
+
+
+def test_two_visitors_cannot_take_every_place(page, hurry, monkeypatch):
+    from bigmodel.text_to_image.runtime import ImageGenerator
+
+    monkeypatch.setattr(ImageGenerator, "pause", 0.2)
+
+    def begun():
+        calls = [job[0] for job in page._queue.active_jobs if job]
+        return Counter(visitor_of(c.request.scope)[-1] for c in calls if c.concurrency_id == "text_to_image")
+
+    def join(client, steps):
+        call = client.post("gradio_api/call/v2/generate_image", json={"prompt": "a cat", "steps": steps})
+        return call.json()["event_id"]
+
+    with visitor(page, 6) as first, visitor(page, 7) as second, visitor(page, 8) as third:
+        for client in (first, second):
+            for _ in range(LIMITS.calls_per_visitor):
+                join(client, 100)
+        wait_until(lambda: begun() == {"6": 4, "7": 2})  # of eight places
+        event = join(third, 2)
+        with third.stream("GET", f"gradio_api/call/generate_image/{event}") as stream:
+            assert "event: complete" in list(stream.iter_lines())
+        assert begun() == {"6": 4, "7": 2}
+        hurry()
+        wait_until(lambda: not any(kept(page)))
 
 
 def test_who_listens_keeps_a_call_and_nothing_is_kept_of_who_leaves(page, hurry):
