@@ -9,7 +9,7 @@ from bigmodel.config import read_json
 from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.text_generation import serve
-from bigmodel.text_generation.request import CHECKS, TASK, Request, unknown_characters
+from bigmodel.text_generation.request import CHECKS, TASK, Request, names, unknown_characters
 from bigmodel.ui.language import visitor_language
 from bigmodel.ui.texts import words
 from bigmodel.ui.validation import check_number, check_text
@@ -147,11 +147,11 @@ class TextEvents:
         Without a link it is the first model that writes the visitor's language.
         """
         given = linked(_dict(values))
-        names = [entry.name for entry in self.models.of_task(TASK, wait=True)]
+        known = names(self.models, wait=True)
         language = visitor_language(request)
-        fitting = [name for name in names if language in self.models.entries[name].card.get("languages", ())]
+        fitting = [name for name in known if language in self.models.entries[name].card.get("languages", ())]
         wanted = given.pop("model", None)
-        return wanted if wanted in names else next(iter(fitting or names), None), given
+        return wanted if wanted in known else next(iter(fitting or known), None), given
 
     def sampling(self, model):
         """Return a model's own sampling settings: values of SAMPLING's keys."""

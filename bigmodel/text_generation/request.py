@@ -105,6 +105,11 @@ class Request:
         return lambda ids, text: acrostic(ids, body + text)
 
 
+def names(models, *, wait=False):
+    """Return the names of the text models that are here; ``wait``: see Models.of_task."""
+    return [entry.name for entry in models.of_task(TASK, wait=wait)]
+
+
 def choose_model(models, name, prompt):
     """Return the name of the model to use: the one asked for, or the first that writes the prompt's script.
 

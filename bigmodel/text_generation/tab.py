@@ -9,7 +9,7 @@ from bigmodel.limits import LIMITS
 from bigmodel.text_generation import serve
 from bigmodel.text_generation.events import FORESEEN, LINKED, SAMPLING, TextEvents
 from bigmodel.text_generation.poetry import FORMS, KINDS
-from bigmodel.text_generation.request import CHECKS, TASK, Request
+from bigmodel.text_generation.request import CHECKS, TASK, Request, names
 from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
@@ -70,7 +70,7 @@ def build(models):
 
 
 def _compose(models):
-    choices = _choices(models)
+    choices = models.titled(names(models))
     form = {
         # chosen when the page is opened, by the visitor's language or the link
         "model": gr.Radio(choices, value=None, label=t("model"), elem_classes="segmented", visible=bool(choices)),
@@ -215,16 +215,12 @@ def _follow_model(models, events, form, sharing, quiet):
     def only_sound():
         """Show the models that could be fetched and opened."""
         models.wait()
-        choices = _choices(models)
+        choices = models.titled(names(models))
         return gr.update(choices=choices, visible=bool(choices)), gr.update(visible=not choices)
 
     form["model"].change(choose_model, [form["model"], form["prompt"], arranged], [*layout, arranged], **quiet)
     sharing.receive(welcome, list(dict.fromkeys([*linked, *layout, arranged])), "#write")
     gr.on(None, only_sound, None, [form["model"], form["empty"]], **quiet)
-
-
-def _choices(models):
-    return [(entry.card.get("title", entry.name), entry.name) for entry in models.of_task(TASK)]
 
 
 def _endpoints(models):

@@ -14,8 +14,8 @@ from fastapi.responses import FileResponse
 from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.language import visitor_language
 from bigmodel.ui.programs import for_programs
-from bigmodel.ui.texts import words
-from bigmodel.ui.widgets import html_block, provider_name
+from bigmodel.ui.texts import titled, words
+from bigmodel.ui.widgets import html_block, provider_name, title_words
 
 PICTURE = "samples.png"  # of a model folder; its card shows it
 CARDS = {"en": ["README.md"], "zh": ["README.zh.md", "README.md"]}  # the first that is there
@@ -88,7 +88,7 @@ def build(models):
         updates = []
         for entry in models.entries.values():
             card = "" if entry.fault or isinstance(entry.path, str) else read_card(entry.path, entry.name, language)
-            updates += [{"label": entry.card.get("title", entry.name), "visible": bool(card)}, {"value": card}]
+            updates += [{"label": titled(entry.title), "visible": bool(card)}, {"value": card}]
         return updates
 
     def host():
@@ -111,7 +111,7 @@ def build(models):
 def host_html(models):
     """Return this host's models, providers and versions as HTML."""
     rows = [
-        f"<tr><th scope='row'>{escape(entry.card.get('title', entry.name))}</th>"
+        f"<tr><th scope='row'>{title_words(entry.title)}</th>"
         f"<td><span class='state {entry.state}'>{words(entry.state)}</span></td>"
         f"<td>{_where(entry)}</td></tr>"
         for entry in models.entries.values()
@@ -131,12 +131,13 @@ def _not_used(models):
     found = {}
     for entry in opened:
         for reason in entry.skipped:
-            found.setdefault(reason, []).append(entry.card.get("title", entry.name))
+            found.setdefault(reason, []).append(title_words(entry.title))
     rows = []
     for reason, titles in found.items():
         provider, _, why = reason.partition(": ")
-        why += f" ({', '.join(titles)})" * (len(titles) < len(opened))
-        rows.append(f"<div><dt>{escape(provider_name(provider))}</dt><dd lang='en'>{escape(why)}</dd></div>")
+        of = f" ({', '.join(titles)})" * (len(titles) < len(opened))
+        why = f"<span lang='en'>{escape(why)}</span>"
+        rows.append(f"<div><dt>{escape(provider_name(provider))}</dt><dd>{why}{of}</dd></div>")
     return f"<h3>{words('not_used')}</h3><dl>{''.join(rows)}</dl>" if rows else ""
 
 

@@ -9,6 +9,7 @@ from bigmodel.config import read_config
 from bigmodel.errors import BigModelError, InputError, ModelFolderError
 from bigmodel.runtime.artifacts import fetch, is_hub_id
 from bigmodel.ui import logs, zero_gpu
+from bigmodel.ui.texts import titled
 
 
 @dataclass
@@ -29,6 +30,11 @@ class Entry:
     model: object = None
     fault: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def title(self):
+        """What visitors call it."""
+        return self.card.get("title", self.name)
 
     @property
     def state(self):
@@ -129,7 +135,7 @@ class Models:
 
     def titled(self, names):
         """Return (title, name) of each of some models, as a picker takes them."""
-        return [(self.entries[name].card.get("title", name), name) for name in names]
+        return [(titled(self.entries[name].title), name) for name in names]
 
     def faults(self):
         """Return what is wrong, one line for each model that is not served."""

@@ -14,7 +14,7 @@
 
   // Server-made HTML names its words as ⟦key⟧; Gradio itself translates one key a string.
   const word = (key) => (TEXTS[language] || {})[key] || key;
-  const html = (value) => String(value || "").replace(/⟦(\w+)⟧/g, (_, key) => escape(word(key)));
+  const html = (value) => String(value || "").replace(/⟦([^⟧<&]+)⟧/g, (_, key) => escape(word(key)));
 
   const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
   const escape = (text) => String(text).replace(/[&<>"']/g, (character) => ENTITIES[character]);

@@ -578,6 +578,23 @@ CHINESE = {
     "found_score": "得分",
 }
 
+# titles of the models that are trained here are their own keys; another model is called as its folder says
+TITLES = {
+    "Stories": "故事",
+    "Tiny Shakespeare": "莎士比亚小集",
+    "诗 Poetry": "诗词",
+    "English ↔ German": "英语 ↔ 德语",
+    "English ↔ Chinese": "英语 ↔ 中文",
+    "English ↔ German, Chinese; 文言 → 白话": "英语 ↔ 德语、中文；文言 → 白话",
+    "Emoji": "表情符号",
+    "Photos": "照片",
+    "Fashion": "服饰",
+    "Blood cells": "血细胞",
+    "Scenes": "场景",
+}
+ENGLISH |= {title: title for title in TITLES}
+CHINESE |= TITLES
+
 # zh-TW and plain zh visitors read Chinese as well
 I18N = I18n(en=ENGLISH, **dict.fromkeys(("zh-CN", "zh-TW", "zh"), CHINESE))
 
@@ -590,6 +607,11 @@ def t(key):
     """
     ENGLISH[key]
     return I18N(key)
+
+
+def titled(title):
+    """Return the placeholder of a model's title, or the title itself where it has no translation."""
+    return t(title) if title in TITLES else title
 
 
 def words(key):

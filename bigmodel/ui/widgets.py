@@ -8,7 +8,7 @@ from gradio_client.utils import is_valid_file
 
 from bigmodel.errors import InputError
 from bigmodel.ui.language import translated, visitor_language
-from bigmodel.ui.texts import ENGLISH, words
+from bigmodel.ui.texts import ENGLISH, TITLES, words
 
 
 def html_block(value="", **options):
@@ -90,6 +90,11 @@ def label_words(name):
     """Return a label of a model as HTML: its name in the visitor's language, or as it is where that is not known."""
     key = "label_" + re.sub(r"\W", "_", name.lower())
     return words(key) if key in ENGLISH else escape(name)
+
+
+def title_words(title):
+    """Return a model's title as HTML, likewise."""
+    return words(title) if title in TITLES else escape(title)
 
 
 def provider_name(provider):

@@ -60,10 +60,13 @@ def test_the_words_of_every_card_and_of_the_presets_have_theirs():
     from bigmodel.text_generation.config import PRESETS as WRITERS
     from bigmodel.text_to_image.config import PRESETS as PAINTERS
     from bigmodel.translation.config import PRESETS as TRANSLATORS
+    from bigmodel.ui.texts import TITLES
 
     presets = [p for presets in (CLASSIFIERS, DETECTORS, WRITERS, PAINTERS, TRANSLATORS) for p in presets.values()]
     texts = [preset().description for preset in presets] + [*notes.ENGINES.values(), notes.UNKNOWN_CORPUS]
     assert [text for text in texts if phrase(text) == text] == []
+    titles = {preset().title for preset in presets}
+    assert {title: phrase(title) for title in titles} == TITLES
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
@@ -87,7 +90,7 @@ def test_a_shipped_card_is_chinese_and_has_the_same_figures(folder):
     english = (folder / "README.md").read_text(encoding="utf-8")
     chinese = (folder / "README.zh.md").read_text(encoding="utf-8")
     assert english == render(folder) and chinese == translated(english)
-    assert english_left(chinese.partition("\n")[2]) == []
+    assert english_left(chinese) == []
     measured = [re.findall(r"\d+\.\d+%?", card.partition("\n# ")[2] or card) for card in (english, chinese)]
     assert sorted(measured[0]) == sorted(measured[1]) and len(measured[0]) > 10
 

@@ -1,7 +1,10 @@
 """What each model runs on, and why on nothing before that: in the tab, in /health and in the log."""
 
+import shutil
+
 import pytest
 
+from bigmodel.config import read_json, write_json
 from bigmodel.object_detection.runtime import ObjectDetector
 from bigmodel.runtime import session as sessions
 from bigmodel.text_generation.runtime import TextGenerator
@@ -9,6 +12,7 @@ from bigmodel.text_to_image.runtime import ImageGenerator
 from bigmodel.translation.runtime import Translator
 from bigmodel.ui import about, logs
 from bigmodel.ui.models import Models
+from bigmodel.ui.texts import t
 
 WHY = "this machine has no NVIDIA GPU"
 
@@ -44,7 +48,20 @@ def test_why_a_provider_is_not_used(
     assert all((m["provider"], m["skipped"]) == ("cpu", [f"cuda: {WHY}"]) for m in listed.values())
     assert [fields["skipped"] for event, fields in said if event == "model_opened"] == [[f"cuda: {WHY}"]] * len(folders)
     shown = about.host_html(models)
-    assert shown.count(WHY) == 1 and f"<dt>CUDA</dt><dd lang='en'>{WHY}</dd>" in shown
+    assert shown.count(WHY) == 1 and f"<dt>CUDA</dt><dd><span lang='en'>{WHY}</span></dd>" in shown
+
+
+def test_titles_are_in_the_visitors_language(tiny_stories, tmp_path):
+    for title in ("Stories", "Mine & yours"):
+        folder = shutil.copytree(tiny_stories, tmp_path / title[:4])
+        card = read_json(folder / "config.json")
+        card["bigmodel"] |= {"title": title, "name": title[:4]}
+        write_json(folder / "config.json", card)
+    models = Models([tmp_path], {"text_generation": TextGenerator.from_pretrained})
+    titles = [(str(title), name) for title, name in models.titled(["Stor", "Mine"])]
+    assert titles == [(str(t("Stories")), "Stor"), ("Mine & yours", "Mine")]
+    shown = about.host_html(models)
+    assert "⟦Stories⟧" in shown and "Mine &amp; yours" in shown
 
 
 def test_a_reason_of_one_model_alone(tiny_stories, tiny_photos, said):
@@ -59,5 +76,5 @@ def test_a_reason_of_one_model_alone(tiny_stories, tiny_photos, said):
     entry.model.skipped += ("cuda: out of memory",)
     models.entries["other"] = type(entry)("other", tiny_photos, model=load(tiny_stories))
     shown = about.host_html(models)
-    assert "tiny-stories/model_fp16.onnx &lt;is&gt; spoilt (Tiny stories)" in shown  # without the host's own path
+    assert "tiny-stories/model_fp16.onnx &lt;is&gt; spoilt</span> (Tiny stories)" in shown  # not the host's path
     assert "<dt>TensorRT</dt>" in shown and str(tiny_stories.parent) not in shown
