@@ -255,15 +255,24 @@ def read_config(folder):
     """Read the config.json of a model folder.
 
     Raises:
-        ConfigError: it is missing, or it or its part "bigmodel" is not an object of JSON.
+        ConfigError: it is missing or no object of JSON, or its part "bigmodel" has values of other kinds than ours.
     """
     path = Path(folder) / "config.json"
     values = read_json(path)
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is not an object of JSON")
-    if not isinstance(values.get("bigmodel") or {}, dict):
+    if not _is_description(values.get("bigmodel") or {}):
         raise ConfigError(f"{path}: bigmodel is no description of a model")
     return values
+
+
+def _is_description(card):
+    if not isinstance(card, dict):
+        return False
+    texts = [card[key] for key in ("task", "name", "title", "description", "format") if key in card]
+    for key in ("languages", "directions"):
+        texts += codes if isinstance(codes := card.get(key, []), list) else [None]
+    return all(isinstance(text, str) for text in texts) and isinstance(card.get("threshold", 0.5), int | float)
 
 
 def write_json(path, values):

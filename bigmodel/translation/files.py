@@ -8,11 +8,13 @@ what is wrong with a file is said at once.
 import csv
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from itertools import accumulate
+from math import inf
 from pathlib import Path
 
 from bigmodel.errors import InputError
@@ -23,10 +25,10 @@ FAILED = "⚠ "  # before a text that could not be translated
 ADDED = "translation"  # header of the added column
 
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|$)")
-_BREAKS = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+_BREAKS = re.compile(r"(?<!\s)\s*[\r\n]\s*")
 _TIME = re.compile(r"\s*\d+:\d\d:\d\d[,.]\d{1,3}\s*-->\s*\d+:\d\d:\d\d[,.]\d{1,3}(?:\s.*)?")
 _NAME = re.compile(r"[^\W\d][\w .:()/-]{0,39}")
-_NUMBER = re.compile(r"[-+]?[\d.,:/%\s-]*\d[\d.,:/%\s-]*")
+_NUMBER = re.compile(r"[-+]?(?=\D*\d)[\d.,:/%\s-]+")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 _LINES_A_TEXT = 10  # at most, all told: a cue has four, a cell may have some
 _COLUMNS = 1000
@@ -43,10 +45,12 @@ class FileContent:
     Attributes:
         units: the texts to translate, in order; empty ones too.
         template: the file's parts; a function is the place of the next text, and spells it as it has to stand there.
+        encoding: of the translated file: UTF-8, with a mark where the file had one, or was in another.
     """
 
     units: list[str]
     template: list[str | Callable[[str], str]]
+    encoding: str = "utf-8"
 
     def render(self, translations):
         """Return the file's text with translations.
@@ -88,7 +92,7 @@ def read(path, column=None):
         data = path.read_bytes()
     except OSError as error:
         raise InputError("file", f"cannot be read ({error.strerror})") from error
-    text, _ = decode(data)
+    text, encoding = decode(data)
     if not text.strip():
         raise InputError("file", "is empty")
     lines = text.count("\n") + text.count("\r") - text.count("\r\n")
@@ -96,7 +100,7 @@ def read(path, column=None):
         raise InputError("file", f"{lines:,} lines; the limit is {limit:,}")
     content = _read_table(text, column, kind) if kind in _TABLES else _READERS[kind](text)
     _check_texts(len(content.units))
-    return content
+    return replace(content, encoding="utf-8" if encoding == "utf-8" else "utf-8-sig")
 
 
 def _check_texts(count):
@@ -233,12 +237,15 @@ def _wrap(text, count):
     places = [i for i in range(1, len(text)) if i not in hidden and _may_end(text, i)]
     lines, start = [], 0
     for left in range(count, 1, -1):
-        places = [i for i in places if i > start]
-        if not places:
+        length, end, least = (ends[-1] - ends[start]) / left, None, inf
+        for i in map(places.__getitem__, range(bisect_right(places, start), len(places))):
+            beyond = ends[i] - ends[start] - length
+            if beyond - length / 3 > least:  # as all that follow
+                break
+            if (cost := abs(beyond) - (text[i - 1] in _CLOSING) * length / 3) < least:
+                end, least = i, cost
+        if end is None:
             break
-        length = (ends[-1] - ends[start]) / left
-        costs = [abs(ends[i] - ends[start] - length) - (text[i - 1] in _CLOSING) * length / 3 for i in places]
-        end = places[costs.index(min(costs))]
         lines.append(text[start:end].strip())
         start = end
     return [*lines, text[start:].strip()]
@@ -257,7 +264,9 @@ def _read_table(text, column, kind):
     for quoting in quotings:
         try:
             rows = _parse(text, delimiter, quoting)
-            break
+            torn = any("\n" in cell and delimiter in cell for _, cells in rows for cell in cells)
+            if not torn or quoting == quotings[-1]:
+                break  # else its quotes are bare, and happen to be even
         except csv.Error as error:
             if quoting == quotings[-1]:
                 raise InputError("file", f"is no table: {error}") from error

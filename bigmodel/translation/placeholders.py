@@ -28,6 +28,7 @@ _FIXED = re.compile(
     r"|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # e-mail
     rf"|{_EMOJI}(?:\u200D?{_EMOJI})*"
     r"|\+(?:[ ()/-]{0,2}\d){7,}"  # telephone
+    rf"|[{_ANY_MARK}]+"  # of the text's own, such as an icon font's: no mark of ours
     rf"|{_SIGN}(?:{_CURRENCY}[ \u00a0]?[+−±-]?)?\d+(?:[.,:/-]\d+)*(?:%|[ \u00a0]?{_CURRENCY}(?!\d))?"
 )
 _APART_BEFORE = re.compile(rf"(?<!\S)[{_ANY_MARK}]")
@@ -49,11 +50,11 @@ def protect(text):
 
     def replace(match):
         if len(kept) == COUNT:
-            return match[0]
+            return _MARK.sub("", match[0])
         kept.append(match[0])
         return MARKS[len(kept) - 1]
 
-    return _FIXED.sub(replace, _MARK.sub("", text)), kept
+    return _FIXED.sub(replace, text), kept
 
 
 def restore(text, kept):
@@ -94,8 +95,7 @@ def parts(text):
 
 def protect_pair(source, target):
     """Replace what stands alike in a sentence and its translation by the same marks; returns both."""
-    source, kept = protect(source)
-    target = _MARK.sub("", target)
+    (source, kept), target = protect(_MARK.sub("", source)), _MARK.sub("", target)
     found = []
     for mark, thing in zip(MARKS, kept, strict=False):
         edge = r"(?<![\d.,]){}(?![\d])" if any(map(str.isdigit, thing)) else "{}"

@@ -4,13 +4,14 @@ import secrets
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from bigmodel.errors import InputError
 from bigmodel.limits import LIMITS
 from bigmodel.translation import files
 from bigmodel.translation.placeholders import without
-from bigmodel.translation.request import TASK, Request, detect, directions
+from bigmodel.translation.request import CODES, TASK, Request, detect, directions
 from bigmodel.ui.turns import Turns
 
 SAMPLE = 2000  # characters of a file by which its language is found
@@ -67,9 +68,11 @@ def open_file(models, path, source, target, column):
     if not path:
         raise InputError("file", "is missing; choose a txt, csv, tsv or srt file")
     content = files.read(path, column)
-    sample = "\n".join(content.units)[:SAMPLE]
-    if not sample.strip():
+    full = [unit for unit in content.units if unit.strip()]
+    if not full:
         raise InputError("file", "holds no text to translate")
+    worded = islice((unit for unit in full if any(map(str.isalpha, without(unit)))), SAMPLE)
+    sample = ("\n".join(worded) or full[0])[: min(SAMPLE, LIMITS.text_characters)]
     return content, Request.check(models, text=sample, source=source, target=target)
 
 
@@ -99,6 +102,8 @@ def _beams(translator, request):
 
 def _fits(unit, request, known):
     """Whether a text of a file is in the request's source, as far as a text so short can tell."""
+    if request.source not in CODES:  # of a model trained elsewhere; nothing here can tell
+        return True
     unit = without(unit).strip()
     if len(unit) < 20 or not any(map(str.isalpha, unit)):
         return True
@@ -122,5 +127,5 @@ def save(content, found, path, target, folder):
     place.mkdir(parents=True)
     result = place / files.output_name(path, target)
     texts = [found[i].text if i in found else None for i in range(len(content.units))]
-    result.write_text(content.render(texts), encoding="utf-8", newline="")
+    result.write_text(content.render(texts), encoding=content.encoding, newline="")
     return str(result)

@@ -284,11 +284,14 @@ def visitor_of(scope):
         address = ipaddress.ip_address(host)
     except ValueError:
         return host
-    return host if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+    address = getattr(address, "ipv4_mapped", None) or address  # as a proxy of both versions writes it
+    return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _is_foreign(headers):
     """Whether a browser sends this from another site's page."""
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):  # no script can say otherwise
+        return True
     if "origin" not in headers:
         return False
     own = {headers.get("host", ""), headers.get("x-forwarded-host", "")} - {""}

@@ -13,6 +13,7 @@ FIELDS = {
     "file": "translate_file",
     "image": "picture",
     "images": "several_pictures",
+    **dict.fromkeys(("passage", "place", "index"), "result"),
 }
 COOKIE = "bigmodel-language"  # set by the page's switch, in page.js
 
@@ -87,6 +88,9 @@ MESSAGES = {
     "is no text, or in an unknown encoding; save it as UTF-8": "不是文本，或编码未知；请存为 UTF-8",
     "has no time line, such as 00:00:01,000 --> 00:00:02,500": "没有时间行，例如 00:00:01,000 --> 00:00:02,500",
     "is no table: {}": "不是表格：{}",
+    "'{}' expected after '\"'": '引号 (") 之后应为 {}',
+    "unexpected end of data": "引号没有结束",
+    "field larger than field limit ({})": "单元格过长（超过 {} 个字符）",
     "{} in the row that begins in line {}": "从第 {1} 行开始的一行：{0}",
     "{} is not in the header; there are {}": "表头中没有 {}；有 {}",
     "This did not work, and it is our fault. The log has it as request {}.": "未能完成，错在我们。日志编号：{}。",

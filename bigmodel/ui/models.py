@@ -82,8 +82,6 @@ class Models:
             return Entry(name, folder, card)
         except BigModelError as error:
             return Entry(folder.name, folder, fault=_public(error, folder))
-        except (AttributeError, TypeError):  # values of other kinds than ours
-            return Entry(folder.name, folder, fault=f"{folder.name}/config.json: bigmodel is no description of a model")
 
     def open_all(self):
         """Open every model in a background thread, and return the thread."""

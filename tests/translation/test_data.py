@@ -22,12 +22,14 @@ from bigmodel.translation.segmentation import split
 MARKS = placeholders.MARKS
 
 
-@given(st.text())
+@given(st.text() | st.text([*MARKS, "7", " ", "a", "`"]))
 def test_protected_texts_come_back(text):
     marked, kept = placeholders.protect(text)
-    plain = "".join(c for c in text if c not in MARKS)  # a private-use character of a visitor's means nothing
-    assert placeholders.restore(marked, kept) == plain
-    assert placeholders.fill("".join(placeholders.parts(marked)), kept) == plain
+    found = placeholders.restore(marked, kept)
+    assert placeholders.fill("".join(placeholders.parts(marked)), kept) == found
+    if len(kept) == placeholders.COUNT:  # then a private-use character that follows cannot be told from a mark
+        found, text = ("".join(c for c in each if c not in MARKS) for each in (found, text))
+    assert found == text
 
 
 def test_what_is_protected():

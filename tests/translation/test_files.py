@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 
 import pytest
 from hypothesis import given
@@ -169,6 +170,7 @@ def test_lines_of_nearly_equal_lengths(text, count, expected):
         ("a.csv", "Good morning everyone\nHi\n", None, "Good morning everyone,GOOD MORNING EVERYONE\nHi,HI\n"),
         ("a.tsv", "id\ttext\n1\ta, b\n", None, "id\ttext\ttranslation\n1\ta, b\tA, B\n"),
         ("a.tsv", 'id\ttext\n1\t"Hi" he said\n', None, 'id\ttext\ttranslation\n1\t"Hi" he said\t"HI" HE SAID\n'),
+        ("a.tsv", '1\t"I am\n2\tat sea"\n', None, '1\t"I am\t"I AM\n2\tat sea"\tAT SEA"\n'),
         ("a.CSV", "编号,文本\n1,你好啊朋友\n", "文本", "编号,文本,translation\n1,你好啊朋友,你好啊朋友\n"),
     ],
 )
@@ -257,6 +259,33 @@ def test_rows_columns_and_lines_are_counted_before_they_cost(write, name, text, 
 
 def test_a_long_cell_is_no_traceback(write):
     assert refusal(write("a.csv", "id,text\n1," + "a" * 200_000 + "\n"))[0] == "file"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "text,number\nhi," + "1" * 130_000 + "x\n"),
+        ("a.txt", "Hello" + " " * 1_000_000 + "world\n"),
+        ("a.srt", "1\n00:00:01,000 --> 00:00:02,500\n" + "a b\n" * 49_000),
+    ],
+)
+def test_no_file_takes_long(write, name, text):
+    start = time.perf_counter()
+    content = read(write(name, text))
+    content.render(content.units)
+    assert time.perf_counter() - start < 5
+
+
+def test_pages_and_marks_of_a_text_stay(write):
+    text = "One.\n\fChapter two.\n\f\nA\u2028B \ue001\n"
+    content = read(write("a.txt", text))
+    assert content.render(content.units) == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
+def test_only_plain_utf8_gets_no_mark(write, encoding):
+    content = read(write("a.csv", "编号,菜名\n1,今天天气很好\n".encode(encoding)))
+    assert content.encoding == ("utf-8" if encoding == "utf-8" else "utf-8-sig")
 
 
 @given(

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from bigmodel.errors import InputError
+from bigmodel.limits import Limits
+from bigmodel.translation import serve
 from bigmodel.translation.request import Request, directions
-from bigmodel.translation.serve import _fits
+from bigmodel.translation.serve import _fits, open_file
 from bigmodel.ui.models import Models
 
 
@@ -56,6 +58,28 @@ def test_tags_and_addresses_do_not_tell_the_language(models):
 def test_a_line_of_an_address_alone_fits_any_file(models):
     line = "https://beispiel.de/und/das/ist/nicht/wie/das/Haus/auf/der"
     assert _fits(line, check(models), directions(models))
+
+
+def test_lines_of_a_language_that_is_not_detected_here_fit(models):
+    request = check(models, text="Deux chiens jouent.", source="fr")
+    assert _fits("Deux chiens jouent dans la neige.", request, directions(models))
+
+
+@pytest.mark.parametrize("before", ["12345 67\n" * 400, "\n" * 2_500, "<b>7</b>\n" * 400])
+def test_the_language_of_a_file_is_that_of_its_words(models, tmp_path, monkeypatch, before):
+    monkeypatch.setattr(serve, "LIMITS", Limits(text_characters=1000))
+    path = tmp_path / "a.txt"
+    path.write_text(before + "Zwei Hunde spielen im Schnee und ein Kind schaut ihnen zu.\n" * 40, encoding="utf-8")
+    content, request = open_file(models, path, "auto", "en", None)
+    assert request.source == "de" and _fits(content.units[-1], request, directions(models))
+
+
+def test_a_file_without_words(models, tmp_path):
+    (tmp_path / "a.txt").write_text("\n12\n")
+    assert open_file(models, tmp_path / "a.txt", "auto", "en", None)[1].source == "de"
+    (tmp_path / "a.csv").write_text(",\n,\n")
+    with pytest.raises(InputError, match="file: holds no text to translate"):
+        open_file(models, tmp_path / "a.csv", "auto", "en", "1")
 
 
 def test_no_translator_at_all():

@@ -111,8 +111,10 @@ def test_a_foreign_origin(client, origin):
     body = {"prompt": "Once", "max_new_tokens": 1}
     refused = client.post("gradio_api/call/v2/generate_text", json=body, headers={"origin": origin})
     assert refused.status_code == 403 and "other sites" in refused.json()["detail"]
-    own = str(client.base_url).rstrip("/")
-    assert client.post("gradio_api/call/v2/generate_text", json=body, headers={"origin": own}).status_code == 200
+    forged = {"origin": "https://example.org", "x-forwarded-host": "example.org", "sec-fetch-site": "cross-site"}
+    assert client.post("gradio_api/call/v2/generate_text", json=body, headers=forged).status_code == 403
+    own = {"origin": str(client.base_url).rstrip("/"), "sec-fetch-site": "same-origin"}
+    assert client.post("gradio_api/call/v2/generate_text", json=body, headers=own).status_code == 200
 
 
 def test_twenty_megabytes_of_json(client):

@@ -52,7 +52,9 @@ def test_models_named_by_the_environment(models_root, monkeypatch):
 
 def test_every_fault_names_its_file(tmp_path):
     files = {"no-json": "{", "no-task": "{}", "fails": '{"bigmodel": {"task": "t"}}', "list": "[]"}
-    for name, text in {**files, "odd": '{"bigmodel": {"task": "t", "name": ["a"]}}'}.items():
+    odd = ('"name": ["a"]', '"title": null', '"directions": null', '"languages": [1]', '"threshold": "a"')
+    files |= {f"odd{i}": f'{{"bigmodel": {{"task": "t", {value}}}}}' for i, value in enumerate(odd)}
+    for name, text in files.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(text)
 
@@ -66,7 +68,8 @@ def test_every_fault_names_its_file(tmp_path):
     assert faults["no-task"] == "no-task/config.json: bigmodel.task is None"
     assert faults["fails"] == "fails: RuntimeError: fails/onnx/model.onnx is spoilt"
     assert faults["list"] == "list/config.json is not an object of JSON"
-    assert faults["odd"] == "odd/config.json: bigmodel is no description of a model"
+    for i in range(len(odd)):
+        assert faults[f"odd{i}"] == f"odd{i}/config.json: bigmodel is no description of a model"
     with pytest.raises(InputError, match="model: fails is not served"):
         models.get("fails", "t")
 

@@ -261,6 +261,7 @@ def test_stopping_and_a_body_that_never_ends():
 def test_a_visitor_is_an_address_or_a_network():
     assert visitor_of({"client": ("192.0.2.1", 7)}) == "192.0.2.1"
     assert visitor_of({"client": ("2001:db8::1", 7)}) == visitor_of({"client": ("2001:db8::2", 8)}) == "2001:db8::/64"
+    assert visitor_of({"client": ("::ffff:192.0.2.1", 7)}) == "192.0.2.1"
     assert visitor_of({"client": None}) == "" and visitor_of({"client": ("unix", 0)}) == "unix"
 
 
