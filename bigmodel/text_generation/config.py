@@ -14,7 +14,7 @@ class TextGenerationConfig:
     Attributes:
         name: of the model and its folder.
         title, description: for the page and the card.
-        languages: codes of the languages that it writes.
+        languages: codes of the languages that it writes; none where nobody said, as of one's own text.
         format: "plain" text, or "poetry", whose documents have fields.
         tokenizer: "bpe" over bytes, or "characters".
         train: (file, weight) of the corpora; an epoch reads a file ``weight`` times. Files lie in the data folder.

@@ -30,7 +30,8 @@ def configure(arguments):
     """Return the preset with the command line's changes."""
     config = command.configure(PRESETS, arguments)
     if arguments.train:
-        config = dataclasses.replace(config, train=((command.own_corpus(arguments.train), 1),), valid=None)
+        own = ((command.own_corpus(arguments.train), 1),)
+        config = dataclasses.replace(config, train=own, valid=None, languages=())  # of any script
     return command.begin_with(config, arguments.init_from, TransformerConfig.from_qwen3)
 
 

@@ -69,6 +69,11 @@ def test_letters_of_other_scripts_are_unknown(stories):
     assert unknown_characters(stories, "Café 春 “a” я 🦊 春") == ["春", "я"]
 
 
+def test_a_model_of_ones_own_text_knows_every_letter(stories, monkeypatch):
+    monkeypatch.setitem(stories.folder.card, "languages", [])
+    assert unknown_characters(stories, "Café 春 “a” я 🦊 春") == []
+
+
 def test_examples_are_valid(models):
     for prompt in PLAIN_EXAMPLES:
         Request.check(models, prompt=prompt, model="tiny-stories")

@@ -134,7 +134,8 @@ def test_the_command_lines_limits_replace_the_presets():
     assert parsed("--steps", "7").settings.max_minutes is None
     assert parsed("--minutes", "2").settings.max_minutes == 2
     assert parsed().settings.max_minutes == presets.stories().settings.max_minutes
-    assert parsed("--train", "someone/data").train == (("someone/data", 1),)
+    own = parsed("--train", "someone/data")
+    assert own.train == (("someone/data", 1),) and own.languages == ()
 
 
 @pytest.mark.parametrize("stride", [1, 5, 8])
