@@ -7,6 +7,7 @@ stands in ``cards``.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from bigmodel.config import read_config
@@ -83,7 +84,7 @@ def front_matter(task, card, metrics):
     """Return the YAML that the Hub reads."""
     lines = ["---"]
     if card["languages"]:
-        lines.append(f"language: [{', '.join(card['languages'])}]")
+        lines.append(f"language: {json.dumps(card['languages'])}")  # in quotes: no is a truth value
     if metrics.get("license"):
         lines.append(f"license: {metrics['license']}")
     lines += [

@@ -32,7 +32,7 @@ class Picture:
     labels: np.ndarray
 
 
-def read_boxes(path, split, labels=None):
+def read_boxes(path, split, labels=None, *, pixels=None):
     """Read pictures with boxes.
 
     Args:
@@ -41,6 +41,7 @@ def read_boxes(path, split, labels=None):
             are not turned as their EXIF data say.
         split: "train", "val" or "test".
         labels: names of the classes; None takes the corpus' own, sorted.
+        pixels: larger pictures are made as small as so many; None leaves them.
 
     Returns:
         list of Picture, and the labels' names.
@@ -49,7 +50,8 @@ def read_boxes(path, split, labels=None):
         DataError: nothing is there, a box is none, or a label is unknown; or no picture has a box.
     """
     path = Path(path)
-    rows = list(_read_coco(path / split) if path.is_dir() else _read_rows(path, split))
+    rows = _read_coco(path / split) if path.is_dir() else _read_rows(path, split)
+    rows = [(_smaller(image, pixels), boxes, named) for image, boxes, named in rows]
     if not rows:
         raise DataError(f"{path} has no pictures of the split {split}")
     names = list(labels or sorted({name for _, _, named in rows for name in named}))
@@ -105,6 +107,16 @@ def _numbers(box, where):
 def _shares(bbox, high, wide):
     left, top, width, height = bbox
     return [left / wide, top / high, (left + width) / wide, (top + height) / high]
+
+
+def _smaller(image, pixels):
+    """Return a picture of at most so many pixels, in its proportions."""
+    high, wide = image.shape[:2]
+    if pixels is None or wide * high <= pixels:
+        return image
+    scale = np.sqrt(pixels / (wide * high))
+    size = max(1, int(wide * scale)), max(1, int(high * scale))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
 def scenes(cutouts, size, count, seed):
@@ -251,8 +263,9 @@ def load(config, data):
         epoch, count = 10_000, len(cutouts)
         draw = lambda _, rng: Picture(*compose(cutouts, size, rng))  # noqa: E731
     else:
-        shown, labels = read_boxes(path, "train", config.labels)
-        valid, _ = read_boxes(path, "val", labels)
+        pixels = round(size[0] * size[1] * max(config.augmentation.zoom) ** 2)  # as many as are ever seen
+        shown, labels = read_boxes(path, "train", config.labels, pixels=pixels)
+        valid, _ = read_boxes(path, "val", labels, pixels=pixels)
         epoch = count = len(shown)
     mean, std = statistics(np.stack([resize(picture, size).image for picture in shown]).transpose(0, 3, 1, 2))
     if not config.composed:

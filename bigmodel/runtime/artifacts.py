@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 from bigmodel.config import read_config, read_json, write_json
@@ -154,13 +155,14 @@ def _real_file(source, target):
 
 
 def write_manifest(folder):
-    """Write manifest.json: the sha256 of every file of a model folder. Returns name -> sha256.
+    """Write manifest.json: the sha256 of every file of a model folder that the Hub gives back. Returns name -> sha256.
 
     Raises:
         ModelFolderError: the folder holds a file that would be refused.
     """
     folder = Path(folder)
-    files = {name: _sha256(folder / name) for name in _list_safe(folder) if name != MANIFEST}
+    names = (name for name in _list_safe(folder) if any(fnmatch(name, pattern) for pattern in SAFE_PATTERNS))
+    files = {name: _sha256(folder / name) for name in names if name != MANIFEST}
     write_json(folder / MANIFEST, {"files": files})
     return files
 

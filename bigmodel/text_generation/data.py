@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from bigmodel.errors import DataError
 from bigmodel.text_generation import poetry
-from bigmodel.training.sources import cache_name, corpus_file, find_files, read_lines, read_rows
+from bigmodel.training.sources import cache_name, corpus_file, find_files, is_current, read_lines, read_rows
 from bigmodel.training.state import replacing
 from bigmodel.training.tokenizer import END_OF_TEXT, UNKNOWN, save_tokenizer, train_bpe, train_characters
 from bigmodel.training.windows import TokenWindows
@@ -51,7 +51,8 @@ def read_plain(source, part=None):
     """
     empty = True
     for path in find_files(source):
-        texts = read_lines(path) if ".txt" in path.suffixes else ()
+        is_text = ".txt" in map(str.lower, path.suffixes)
+        texts = read_lines(path) if is_text else ()
         lines = []
         for _, line in texts:
             if lines and (line.startswith("<book>") or len(lines) == part):
@@ -61,7 +62,7 @@ def read_plain(source, part=None):
             empty = False
         if lines:
             yield "".join(lines)
-        if ".txt" not in path.suffixes:
+        if not is_text:
             for (text,) in read_rows(path, ("text",)):
                 empty = False
                 yield text
@@ -109,7 +110,7 @@ def load_corpus(config, data, folder):
     streams = []
     for name, weight in config.train:
         cached = folder / f"{cache_name(name)}.npy"
-        if not cached.exists():  # written whole or not at all: a run may be killed here
+        if not is_current(cached, corpus_file(data, name)):  # written whole or not at all: a run may be killed here
             tokens = train(corpus_file(data, name), tokenizer)
             with replacing(cached) as part:
                 np.save(part, tokens)

@@ -4,7 +4,8 @@ import dataclasses
 import math
 from pathlib import Path
 
-from bigmodel.config import TransformerConfig, write_json
+from bigmodel.config import TransformerConfig, read_config, read_json, write_json
+from bigmodel.errors import ConfigError
 from bigmodel.nn.checkpoint import save_pretrained
 from bigmodel.text_generation.config import PRESETS
 from bigmodel.text_generation.data import load_corpus
@@ -27,11 +28,22 @@ def run(arguments):
 
 
 def configure(arguments):
-    """Return the preset with the command line's changes."""
+    """Return the preset with the command line's changes.
+
+    Raises:
+        ConfigError: --init-from is a model of another format.
+    """
     config = command.configure(PRESETS, arguments)
     if arguments.train:
         own = ((command.own_corpus(arguments.train), 1),)
         config = dataclasses.replace(config, train=own, valid=None, languages=())  # of any script
+    if arguments.init_from:
+        about = read_config(arguments.init_from).get("bigmodel") or {}
+        if (form := about.get("format", "plain")) != config.format:
+            raise ConfigError(f"{arguments.init_from} is of the format {form}, not {config.format}; give its --preset")
+        decoder = read_json(arguments.init_from / "tokenizer.json").get("decoder") or {}
+        kind = "bpe" if decoder.get("type") == "ByteLevel" else "characters"
+        config = dataclasses.replace(config, tokenizer=kind)
     return command.begin_with(config, arguments.init_from, TransformerConfig.from_qwen3)
 
 

@@ -98,13 +98,27 @@ def run(train, config, task, arguments):
         arguments: of the command line.
 
     Raises:
-        ConfigError: a corpus of one's own with neither a name nor a folder that gives it one.
+        ConfigError: a corpus of one's own with neither a name nor a folder that gives it one; or the folder's run
+            began with other weights.
     """
     if getattr(arguments, "train", None) and not (arguments.name or arguments.out):
         raise ConfigError("--train: give the model a --name, too; the preset's is of the preset's corpus")
     folder = arguments.out or Path("runs") / (arguments.name or arguments.preset)
+    _keep_beginning(folder, str(arguments.init_from or ""))
     result = train(config, arguments.data, folder, preset_name=arguments.preset)
     if int(os.environ.get("RANK", 0)) == 0:
         print(", ".join(f"{name} {value:.4f}" for name, value in result.items()))
         print(f"weights in {folder / 'model'}; next: python -m bigmodel export {task} --model {folder / 'model'}")
     return 0
+
+
+def _keep_beginning(folder, init_from):
+    """Keep in a run's folder what it begins with, and see that a run that goes on says the same."""
+    path = folder / "init_from.txt"
+    if (folder / "tokens").exists() or (folder / "checkpoint.pt").exists():
+        if path.exists() and (kept := path.read_text(encoding="utf-8")) != init_from:
+            began = f"with --init-from {kept}" if kept else "without --init-from"
+            raise ConfigError(f"{folder} holds a run that began {began}; give the same, or another --out")
+    elif int(os.environ.get("RANK", 0)) == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(init_from, encoding="utf-8")

@@ -164,6 +164,7 @@ class Trainer:
             KeyboardInterrupt: the run was asked to stop, and has saved.
         """
         settings, result, recent, progress = self.settings, None, [], self._progress()
+        begun = self.step
         bar = tqdm(
             total=settings.max_steps,
             initial=self.step,
@@ -177,7 +178,7 @@ class Trainer:
             while progress < 1.0 and not self.stopped:
                 recent.append(self.take_step(rate(progress, settings)))
                 result, now = None, time.perf_counter()
-                if not (settings.compile and bar.n == bar.initial):  # the first step is spent on compiling
+                if not (settings.compile and self.step == begun + 1):  # the first step is spent on compiling
                     self.seconds += now - started
                 started = now
                 bar.update()

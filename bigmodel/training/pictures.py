@@ -145,6 +145,8 @@ def _read_table(path, split, mode, size):
         (fit(decode(row["image"], mode, where=row["where"]), size), row.get("class"), row["label"])
         for row in read_parquet(path, split, ["label"])
     ]
+    if not all(isinstance(label, int) for *_, label in rows):
+        raise DataError(f"{path}: a label is no number; give numbers from 0, and their names in a column class")
     names = {label: name for _, name, label in rows if name is not None}
     known = sorted(names) == list(range(len(names))) and names
     return (

@@ -47,6 +47,6 @@ def read_ahead(data, first, rank=0, world=1, *, workers=0, pin=False):
 
 
 def _leave_signals(_):
-    """The run ends its workers; Ctrl-C in a terminal reaches them, too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The run ends its workers; what reaches its whole group, Ctrl-C or ``timeout``, is for it alone."""
+    os.setpgrp()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

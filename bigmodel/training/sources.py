@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import lzma
+import re
 import zlib
 from pathlib import Path
 
@@ -13,21 +14,27 @@ from bigmodel.errors import DataError
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 _COMPRESSED = (".gz", ".xz", ".zst")
 FORMATS = (".txt", ".tsv", ".jsonl", ".parquet")
+_HELD_OUT = re.compile(r"(?<![a-z])(?:test|valid|val|validation|dev|eval)(?![a-z])", re.IGNORECASE)
 
 
 def find_files(source):
     """Return the files of a source, sorted.
 
     Args:
-        source: a file, a folder (searched downwards), or a string that is no path but a Hub dataset id "user/name".
+        source: a file, a folder (searched downwards), or a string that is no path but a Hub dataset id "user/name", of
+            which files are left out whose names say that they are held out, such as test-00000.parquet.
 
     Raises:
         DataError: nothing is there, or no file has a known format.
     """
     path = Path(source)
-    if not path.exists():
+    fetched = not path.exists()
+    if fetched:
         path = _fetch(source)
     files = sorted(p for p in path.rglob("*") if _format(p) and p.is_file()) if path.is_dir() else [path]
+    if fetched:
+        names = {p: p.relative_to(path).as_posix() for p in files}
+        files = [p for p in files if "train" in p.name.lower() or not _HELD_OUT.search(names[p])] or files
     if not files or not all(_format(p) for p in files):
         raise DataError(f"{source}: no file in a known format ({', '.join(FORMATS)}, compressed or not)")
     return files
@@ -66,15 +73,25 @@ def _fetch(dataset_id):
         raise DataError(f"{dataset_id}: no such file or folder, and the Hub did not give it: {error}") from error
 
 
+def is_current(made, source):
+    """Whether a file that was made of a source is there, and nothing of the source is newer.
+
+    Nothing is of a source that is gone, nor of a Hub dataset.
+    """
+    path = Path(source)
+    files = [path, *path.rglob("*")] if path.exists() else []
+    return made.exists() and all(file.stat().st_mtime <= made.stat().st_mtime for file in files)
+
+
 def _format(path):
-    endings = [ending for ending in path.suffixes if ending not in _COMPRESSED]
+    endings = [ending for ending in map(str.lower, path.suffixes) if ending not in _COMPRESSED]
     return endings[-1] if endings and endings[-1] in FORMATS else None
 
 
 def _open(path):
-    if path.suffix == ".zst":
+    if path.suffix.lower() == ".zst":
         return io.BufferedReader(_Stream(_decompress_zstd(path)))
-    return _OPENERS.get(path.suffix, open)(path, "rb")
+    return _OPENERS.get(path.suffix.lower(), open)(path, "rb")
 
 
 def _decompress_zstd(path):

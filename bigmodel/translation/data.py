@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.nn.loss import IGNORE
-from bigmodel.training.sources import cache_name, corpus_file, read_rows
+from bigmodel.training.sources import cache_name, corpus_file, is_current, read_rows
 from bigmodel.training.state import replacing
 from bigmodel.training.tokenizer import END_OF_TEXT, save_tokenizer, train_bpe
 from bigmodel.translation import placeholders
@@ -91,7 +91,7 @@ def load_pairs(config, corpora, tokenizer, data, folder, *, training):
     result = []
     for corpus in corpora:
         cached = folder / f"{cache_name(corpus.file, training)}.npz"
-        if not cached.exists():  # written whole or not at all: a run may be killed here
+        if not is_current(cached, corpus_file(data, corpus.file)):  # written whole or not at all: it may be killed
             columns = _encode(tokenizer, corpus_file(data, corpus.file), training)
             with replacing(cached) as part:
                 np.savez(part, **columns)
@@ -162,7 +162,7 @@ class PairBatches:
     Args:
         pairs: list of Pairs.
         batch_tokens: positions of a batch at most, source and target with their padding.
-        max_length: pairs with a longer side, in tokens, are left out.
+        max_length: pairs with a longer side, in tokens, are left out; ``left_out`` says how many.
         end: id of END_OF_TEXT.
         seed: of mixture and order.
 
@@ -178,6 +178,7 @@ class PairBatches:
         self.short = [np.flatnonzero(lengths.max(1) <= max_length) for lengths in self.lengths]
         if not sum(map(len, self.short)):
             raise DataError(f"no pair of sentences is at most {max_length} tokens long")
+        self.left_out = sum(map(len, self.lengths)) - sum(map(len, self.short))
         self._epoch, self._first, self._batches = -1, 0, []
 
     @property

@@ -23,6 +23,8 @@ from bigmodel.training.sources import corpus_name, read_rows
 from bigmodel.translation.data import COLUMNS
 from bigmodel.translation.engines import open_engine
 
+# of sacreBLEU, for languages without spaces between words; else its own, 13a
+TOKENIZERS = {"zh": "zh", "lzh": "zh", **dict.fromkeys(("ja", "th", "lo", "km", "my"), "char")}
 # file -> languages of its columns; newstest2017 and flores101 are unlike anything that the models have read
 TEST_FILES = {
     "en-de.multi30k.test_2016_flickr.tsv.xz": ("en", "de"),
@@ -143,7 +145,7 @@ def score(translations, sources, references, target, search, **about):
 
 def metrics(target):
     """Return name -> (metric of sacreBLEU, unit) for translations into a language."""
-    if target in ("zh", "lzh"):
-        return {"bleu": (BLEU(tokenize="zh"), "BLEU"), "chrf": (CHRF(), "chrF")}
+    if target in TOKENIZERS:
+        return {"bleu": (BLEU(tokenize=TOKENIZERS[target]), "BLEU"), "chrf": (CHRF(), "chrF")}
     cased, lower = BLEU(), BLEU(lowercase=True)
     return {"bleu": (cased, "BLEU"), "bleu_lowercased": (lower, "BLEU"), "chrf": (CHRF(), "chrF")}

@@ -13,7 +13,7 @@ from bigmodel.runtime.tokenizer import Tokenizer
 from bigmodel.translation import placeholders
 from bigmodel.translation.beam_search import beam_search
 from bigmodel.translation.decoding import EncoderDecoder
-from bigmodel.translation.detection import LanguageDetector
+from bigmodel.translation.detection import CODES, UNKNOWN, LanguageDetector
 from bigmodel.translation.segmentation import WITHOUT_SPACES, join, split
 
 BATCH = 16  # sentences decoded together; more gain little, and are longer on their way
@@ -195,8 +195,7 @@ class Translator:
         """
         sources = list(dict.fromkeys(s for s, _ in self.directions))
         if source == "auto":
-            known = [code for code, _ in self.detect(placeholders.without(text)) if code in sources]
-            source = next(iter(known), sources[0])
+            source = self._source_of(text, sources)
         if source not in sources:
             raise InputError("source", f"{source!r} is not known to this model; it reads {', '.join(sources)}")
         targets = [t for s, t in self.directions if s == source]
@@ -206,6 +205,16 @@ class Translator:
         if target not in targets:
             raise InputError("target", f"{target!r} is not known to this model; from {source} to {', '.join(targets)}")
         return source, target
+
+    def _source_of(self, text, sources):
+        """Return which of its sources a text is in; one that is not detected is that which cannot be."""
+        ranked = [code for code, _ in self.detect(placeholders.without(text)) if code in (*sources, UNKNOWN)]
+        others = [code for code in sources if code not in CODES]
+        if ranked[0] == UNKNOWN and others and any(map(str.isalpha, text)):
+            if len(others) > 1:
+                raise InputError("source", f"is not detected; give one of {', '.join(others)}")
+            return others[0]
+        return next((code for code in ranked if code != UNKNOWN), sources[0])
 
     def attention(self, sentence, translation, direction):
         """Say where the decoder looked: the cross-attention of its layers and heads, averaged.

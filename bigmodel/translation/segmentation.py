@@ -12,7 +12,7 @@ from sentencex import segment
 
 from bigmodel.translation.placeholders import TAG
 
-WITHOUT_SPACES = ("zh", "lzh")
+WITHOUT_SPACES = ("zh", "lzh", "ja")
 _SPACES = " \u00a0\u3000"
 _MARKS = re.compile(
     r"\s*(?:(?:[-*+•◦‣·–—]|#{1,6}|\d{1,3}[.)])\s+|>\s*)*"  # lists, headings and quotations, which may be nested

@@ -1,6 +1,7 @@
 """``python -m bigmodel train translation``: sentence pairs -> tokenizer -> weights in a model folder."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 from bigmodel.config import TransformerConfig, read_json, write_json
@@ -33,13 +34,16 @@ def configure(arguments):
     """Return the preset with the command line's changes.
 
     Raises:
-        ConfigError: --train without --valid or --languages.
+        ConfigError: --train without --valid or --languages, or with the held-out pairs among its own.
     """
     config = command.configure(PRESETS, arguments)
     if arguments.train:
         languages = tuple((arguments.languages or "").split("-"))
         if not arguments.valid or len(languages) != 2 or not all(languages):
             raise ConfigError("--train needs --valid, and --languages such as en-fr")
+        folder = Path(arguments.train).resolve()
+        if folder.is_dir() and Path(arguments.valid).resolve().is_relative_to(folder):
+            raise ConfigError(f"--valid {arguments.valid} lies in {arguments.train}, all of which is trained on")
         corpora = {
             name: (PairCorpus(command.own_corpus(getattr(arguments, name)), languages),) for name in ("train", "valid")
         }
@@ -85,6 +89,8 @@ def train(config, data, folder, *, preset_name=None):
         return {"loss": sum(losses.values()) / len(losses), **losses}
 
     trainer = Trainer(model, batches, config.settings, folder, validate=validate)
+    if trainer.rank == 0 and batches.left_out:
+        print(f"{batches.left_out:,} pairs are longer than {config.max_length} tokens, and left out", file=sys.stderr)
     result = trainer.run()
     if trainer.rank == 0:
         trainer.model.load_state_dict(load_state(folder / "best.pt")["model"])

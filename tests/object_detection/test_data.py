@@ -186,6 +186,21 @@ def test_a_folder_with_cocos_json(tmp_path):
             read_boxes(tmp_path, "train")
 
 
+def test_a_photograph_is_made_smaller_once_and_without_moire(tmp_path):
+    (tmp_path / "train").mkdir()
+    grid = (np.indices((1200, 1600)).sum(0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(grid).save(tmp_path / "train/a.png")
+    values = {
+        "images": [{"id": 7, "file_name": "a.png"}],
+        "categories": [{"id": 3, "name": "red"}],
+        "annotations": [{"image_id": 7, "category_id": 3, "bbox": [800, 600, 800, 600]}],
+    }
+    (tmp_path / "train/boxes.json").write_text(json.dumps(values))
+    [picture], _ = read_boxes(tmp_path, "train", pixels=640 * 480)
+    assert picture.image.shape == (480, 640, 3) and picture.image.std() < 10
+    np.testing.assert_allclose(picture.boxes, [[0.5, 0.5, 1, 1]])
+
+
 def test_boxes_are_of_the_stored_picture(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

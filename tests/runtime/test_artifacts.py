@@ -70,6 +70,13 @@ def test_missing_file(folder, name):
     refuses(folder, name, "missing")
 
 
+def test_what_the_hub_does_not_give_back_is_not_missed(folder):
+    (folder / "LICENSE").write_text("MIT")
+    assert "LICENSE" not in write_manifest(folder)
+    (folder / "LICENSE").unlink()
+    assert artifacts.verify(folder)
+
+
 def test_missing_manifest(folder):
     (folder / "manifest.json").unlink()
     refuses(folder, "manifest.json", "missing")

@@ -1,12 +1,17 @@
 """A model of one's own corpus is never called as a shipped one is."""
 
+from argparse import Namespace
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from bigmodel import cli
+from bigmodel.errors import ConfigError
+from bigmodel.runtime.artifacts import SHIPPED
+from bigmodel.training import command
 
-OWN = {"translation": ["--valid", "own", "--languages", "en-fr"]}
+OWN = {"translation": ["--valid", "elsewhere.tsv", "--languages", "en-fr"]}
 
 
 def configured(task, *options):
@@ -22,6 +27,44 @@ def test_own_data_have_the_name_of_their_folder(task, tmp_path):
     assert configured(task, *own, "--out", str(tmp_path / "run"), "--name", "mine").name == "mine"
     preset = configured(task)
     assert preset.description and configured(task, "--out", str(tmp_path / "run")).name == preset.name
+
+
+def test_a_run_goes_on_as_it_began(tmp_path):
+    ran = []
+
+    def run(init_from):
+        arguments = Namespace(out=tmp_path / "run", name=None, preset="p", data=tmp_path, init_from=init_from)
+        return command.run(lambda *_, **__: ran.append(init_from) or {}, None, "t", arguments)
+
+    run(Path("a"))
+    run(None)  # nothing was made of the first
+    (tmp_path / "run" / "tokens").mkdir()
+    run(None)
+    with pytest.raises(
+        ConfigError, match="holds a run that began without --init-from; give the same, or another --out"
+    ):
+        run(Path("a"))
+    assert ran == [Path("a"), None, None]
+
+
+def test_held_out_pairs_are_not_trained_on(tmp_path):
+    own = ["--languages", "en-fr", "--name", "mine", "--train", str(tmp_path), "--valid"]
+    assert configured("translation", *own, f"{tmp_path}/../held.tsv").valid[0].file.endswith("held.tsv")
+    with pytest.raises(ConfigError, match="all of which is trained on"):
+        configured("translation", *own, str(tmp_path / "more" / "held.tsv"))
+
+
+@pytest.mark.parametrize(("model", "preset"), [("poetry", "stories"), ("stories", "poetry")])
+def test_a_beginning_of_another_format_is_refused(model, preset):
+    with pytest.raises(ConfigError, match=f"{model} is of the format .*; give its --preset"):
+        configured("text_generation", "--init-from", str(SHIPPED / model), "--preset", preset)
+
+
+def test_a_beginning_brings_its_kind_of_tokens():
+    assert (
+        configured("text_generation", "--init-from", str(SHIPPED / "stories"), "--preset", "tinyshakespeare").tokenizer
+        == "bpe"
+    )
 
 
 def test_own_data_without_any_name_are_refused(tmp_path, capsys):

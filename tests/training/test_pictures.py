@@ -81,6 +81,11 @@ def test_pictures_of_hugging_face_and_no_split(table):
         read_labelled(path, "test")
 
 
+def test_labels_in_words_are_refused(table):
+    with pytest.raises(DataError, match="some.parquet: a label is no number; give numbers from 0, and their names"):
+        read_labelled(table({"image": {"bytes": PICTURES["plain"], "path": "a.png"}, "label": "cat"}), "train")
+
+
 @pytest.mark.parametrize("image", [None, "a.png", {"bytes": None, "path": "a.png"}])
 def test_a_row_without_a_picture_is_named(table, image):
     path = table({"image": image, "label": 0})

@@ -29,6 +29,8 @@ def test_in_order_from_the_first_on(monkeypatch, workers):
     assert [numbers.tolist() for numbers, _ in found] == [[i, 1, 2] for i in range(4, 9)]
     makers = {maker.item() for _, maker in found}
     assert len(makers) == max(1, workers) and (os.getpid() in makers) == (workers == 0)
+    if workers:  # a signal to the run's group is for the run alone
+        assert all(os.getpgid(maker) != os.getpgid(0) for maker in makers)
     with pytest.raises(ValueError, match="no ninth"):
         next(batches)
     assert torch.equal(torch.get_rng_state(), before)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import lzma
+import os
 
 import pyarrow
 import pytest
@@ -10,7 +11,7 @@ import zstandard
 from pyarrow import parquet
 
 from bigmodel.errors import DataError
-from bigmodel.training.sources import find_files, read_lines, read_rows
+from bigmodel.training.sources import find_files, is_current, read_lines, read_rows
 
 ROWS = [("李白", "床前明月光"), ("anon", "a  b"), ("", "🦊")]
 COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
@@ -128,3 +129,26 @@ def test_a_dataset_of_the_hub_is_fetched(tmp_path, monkeypatch):
     assert list(read_rows("someone/data", ("text",))) == [("from the Hub",)]
     assert asked[0][0] == ("someone/data",) and asked[0][1]["repo_type"] == "dataset"
     assert find_files("someone/data") == [tmp_path / "train.jsonl"]
+    (tmp_path / "plain").mkdir()
+    for name in ("plain/test-00000-of-00001.parquet", "plain/validation.jsonl", "plain/latest.jsonl", "dev-train.txt"):
+        (tmp_path / name).touch()
+    names = {file.relative_to(tmp_path).as_posix() for file in find_files("someone/data")}
+    assert names == {"train.jsonl", "plain/latest.jsonl", "dev-train.txt"}
+
+
+def test_what_was_made_of_a_corpus_is_so_until_that_is_newer(tmp_path):
+    made, corpus = tmp_path / "made.npy", tmp_path / "corpus"
+    corpus.mkdir()
+    assert not is_current(made, corpus)
+    made.touch()
+    os.utime(made, (2e9, 2e9))
+    assert is_current(made, corpus) and is_current(made, "someone/data") and is_current(made, tmp_path / "gone.txt")
+    (corpus / "a.txt").touch()
+    os.utime(corpus / "a.txt", (2e9 + 1, 2e9 + 1))
+    assert not is_current(made, corpus) and not is_current(made, corpus / "a.txt")
+
+
+def test_endings_in_capitals(tmp_path):
+    (tmp_path / "A.TXT").write_text("one\n")
+    (tmp_path / "B.Jsonl.GZ").write_bytes(gzip.compress(b'{"text": "two"}\n'))
+    assert list(read_rows(tmp_path, ("text",))) == [("one",), ("two",)]

@@ -157,7 +157,8 @@ def train(*options):
 def test_own_pairs_become_a_model_folder_and_a_new_beginning(tiny_preset, tmp_path, capsys):
     own = ["--train", "pairs.tsv", "--valid", "pairs.tsv", "--languages", "en-fr", "--name", "mine"]
     assert train(*own, "--steps", "4") == 0
-    assert "en-fr" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "en-fr" in said.out and "left out" not in said.err
     folder = tmp_path / "runs" / "mine" / "model"
     config = read_json(folder / "config.json")
     assert config["architectures"] == ["T5ForConditionalGeneration"] and config["decoder_start_token_id"] == 0
@@ -166,6 +167,9 @@ def test_own_pairs_become_a_model_folder_and_a_new_beginning(tiny_preset, tmp_pa
     assert facts["training"]["steps"] == 4 and facts["data"][0]["name"] == "pairs"
     assert train(*own, "--steps", "6", "--init-from", str(folder), "--out", "runs/more") == 0
     assert read_json(tmp_path / "runs/more/model/metrics.json")["training"]["init_from"]["steps"] == 4
+    (tmp_path / "long.tsv").write_text("two dogs\tdeux chiens\n" * 50 + "a " * 9999 + "\tun\n", encoding="utf-8")
+    assert train("--train", "long.tsv", *own[2:], "--steps", "1", "--init-from", str(folder), "--out", "runs/long") == 0
+    assert "2 pairs are longer than" in capsys.readouterr().err  # one in each direction
     assert train(*own[:-4], "--steps", "2") == 2  # no --languages
     assert "needs --valid, and --languages" in capsys.readouterr().err
     assert train(*own[:-4], "--languages", "en-it", "--steps", "2", "--init-from", str(folder), "--out", "runs/a") == 2

@@ -187,3 +187,4 @@ def test_chinese_is_scored_by_characters():
     (bleu, _, *_) = evaluate.score(["今天下雨。"], ["rain"], ["今天下雪。"], "zh", {"num_beams": 1}, **about)
     assert bleu["value"] == pytest.approx(sacrebleu.corpus_bleu(["今天下雨。"], [["今天下雪。"]], tokenize="zh").score)
     assert "tok:zh" in bleu["settings"]["signature"]
+    assert [evaluate.metrics(code)["bleu"][0].tokenizer.signature() for code in ("ja", "de")] == ["char", "13a"]

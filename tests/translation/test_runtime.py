@@ -51,6 +51,18 @@ def test_equals_transformers(exact, exact_folder, beams, length_penalty):
         assert [h.ids for h in found] == [[i for i in row[1:].tolist() if i != 0] for row in theirs]
 
 
+def test_a_language_that_is_not_detected_is_the_other_one(quantized, monkeypatch):
+    french = "Le garçon mange une pomme dans la cuisine."
+    assert quantized.direction(french)[0] in ("en", "de")  # it knows no other
+    monkeypatch.setattr(quantized, "directions", [("en", "fr"), ("fr", "en")])
+    assert quantized.direction(french) == ("fr", "en")
+    assert quantized.direction("The boy eats an apple in the kitchen.") == ("en", "fr")
+    assert quantized.direction("12")[0] == "en"
+    monkeypatch.setattr(quantized, "directions", [("fr", "en"), ("es", "en")])
+    with pytest.raises(InputError, match="source: is not detected; give one of fr, es"):
+        quantized.direction(french)
+
+
 def test_a_long_word_is_halved_and_halved(quantized, monkeypatch):
     calls, whole = [], quantized._sentences
     monkeypatch.setattr(quantized, "longest", 40)
