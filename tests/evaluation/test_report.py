@@ -95,7 +95,7 @@ def test_shows_what_was_measured(folder, capsys):
     assert main(["report", "--model", str(folder), "--license", "mit"]) == 0
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith(
-        "---\nlanguage: [zh]\nlicense: mit\nlibrary_name: transformers\npipeline_tag: text-generation"
+        "---\nlanguage: [\"zh\"]\nlicense: mit\nlibrary_name: transformers\npipeline_tag: text-generation"
     )
     for text in ("98.8%", "87.6%", "`measure torch`", "seed 9", "777", "山高月小。", "5.4 M parameters"):
         assert text in card
