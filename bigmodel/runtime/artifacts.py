@@ -154,6 +154,11 @@ def _real_file(source, target):
             part.unlink(missing_ok=True)
 
 
+def is_safe(name):
+    """Whether a file of this name is fetched from the Hub."""
+    return any(fnmatch(name, pattern) for pattern in SAFE_PATTERNS)
+
+
 def write_manifest(folder):
     """Write manifest.json: the sha256 of every file of a model folder that the Hub gives back. Returns name -> sha256.
 
@@ -161,8 +166,7 @@ def write_manifest(folder):
         ModelFolderError: the folder holds a file that would be refused.
     """
     folder = Path(folder)
-    names = (name for name in _list_safe(folder) if any(fnmatch(name, pattern) for pattern in SAFE_PATTERNS))
-    files = {name: _sha256(folder / name) for name in names if name != MANIFEST}
+    files = {name: _sha256(folder / name) for name in filter(is_safe, _list_safe(folder)) if name != MANIFEST}
     write_json(folder / MANIFEST, {"files": files})
     return files
 

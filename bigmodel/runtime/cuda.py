@@ -14,6 +14,7 @@ import onnxruntime as ort
 from bigmodel.runtime.onnx_files import external_data
 
 ENGINES = "~/.cache/bigmodel/tensorrt"
+CUDNN = "cudnn64_9.dll" if os.name == "nt" else "libcudnn.so.9"
 # what ONNX Runtime's TensorRT provider is linked with
 TENSORRT = [f"{name}_10.dll" if os.name == "nt" else f"lib{name}.so.10" for name in ("nvinfer", "nvonnxparser")]
 
@@ -36,6 +37,16 @@ def preload():
     return next((reason for what, _, reason in failed if what.startswith("Failed to load")), "")
 
 
+@cache
+def fault():
+    """Load CUDA's libraries, and return what the loader says where cuDNN is missing, or "".
+
+    ONNX Runtime opens a graph without cuDNN, and fails when it is run.
+    """
+    preload()
+    return _load(CUDNN)
+
+
 def library_folders():
     """Return the folders of libraries in nvidia's and torch's packages; cuDNN's last, since it needs the others."""
     found = []
@@ -54,10 +65,17 @@ def tensorrt_fault():
     folders = [Path(place) for place in spec.submodule_search_locations or ()] if spec else []
     for name in TENSORRT:
         path = next((folder / name for folder in folders if (folder / name).exists()), name)
-        try:
-            ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
-        except OSError as error:
-            return str(error)
+        if reason := _load(path):
+            return reason
+    return ""
+
+
+def _load(path):
+    """Load a library, by its path or its name, and return what the loader says where it cannot, or ""."""
+    try:
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        return str(error)
     return ""
 
 

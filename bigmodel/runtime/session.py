@@ -140,9 +140,13 @@ def unavailable(provider):
         return "this build of ONNX Runtime is without it"
     if lent.on_zero_gpu() and not lent.borrowed:
         return "ZeroGPU lends a GPU for single calls alone"
-    if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists() or os.name == "nt"):
+    if not _has_gpu():
         return "this machine has no NVIDIA GPU"
-    return cuda.tensorrt_fault() if provider == "tensorrt" else ""
+    return cuda.fault() or (cuda.tensorrt_fault() if provider == "tensorrt" else "")
+
+
+def _has_gpu():
+    return os.name == "nt" or any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg")))
 
 
 def thread_count(threads=None):

@@ -22,7 +22,6 @@ class Ours:
     precisions = ("int4", "int8", "fp32")
 
     def __init__(self, folder, precision, work, threads):
-        sys.path.insert(0, str(Path(__file__).parents[2]))
         from bigmodel.runtime.decoding import Decoder
         from bigmodel.runtime.sampling import Sampler
         from bigmodel.runtime.session import create_session
@@ -184,7 +183,8 @@ class LlamaCpp:
         llama_cpp.llama_log_set(self.log, None)
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
         settings = llama_cpp.llama_context_default_params()
-        settings.n_ctx, settings.n_threads, settings.n_threads_batch = 512, threads, threads
+        settings.n_ctx = json.loads((folder / "config.json").read_text())["max_position_embeddings"]
+        settings.n_threads = settings.n_threads_batch = threads
         self.context = llama_cpp.llama_init_from_model(self.model, settings)
 
     def generate(self, prompt, new, seed):
@@ -197,15 +197,24 @@ class LlamaCpp:
         engine.llama_sampler_chain_add(sampler, engine.llama_sampler_init_temp(TEMPERATURE))
         engine.llama_sampler_chain_add(sampler, engine.llama_sampler_init_dist(seed))
         ids = (engine.llama_token * len(prompt))(*prompt)
-        engine.llama_decode(context, engine.llama_batch_get_one(ids, len(prompt)))
+        self.decode(ids, len(prompt))
         one = (engine.llama_token * 1)(engine.llama_sampler_sample(sampler, context, -1))
         first = time.perf_counter() - started
         for _ in range(new - 1):
-            engine.llama_decode(context, engine.llama_batch_get_one(one, 1))
+            self.decode(one, 1)
             one[0] = engine.llama_sampler_sample(sampler, context, -1)
         seconds = time.perf_counter() - started
         engine.llama_sampler_free(sampler)
         return first, seconds
+
+    def decode(self, ids, count):
+        """Read tokens.
+
+        Raises:
+            RuntimeError: they do not fit.
+        """
+        if status := self.engine.llama_decode(self.context, self.engine.llama_batch_get_one(ids, count)):
+            raise RuntimeError(f"llama_decode: {status}")
 
 
 class CTranslate2:
@@ -318,4 +327,5 @@ def serve(engine, precision, folder, work, threads):
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
     serve(sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]), int(sys.argv[5]))

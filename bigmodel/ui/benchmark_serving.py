@@ -77,7 +77,7 @@ def run(arguments):
             measure = lambda n: asyncio.run(crowd(address, endpoint, data, n, arguments.model))  # noqa: B023, E731
             measure(1)  # what is made at the first call
             for visitors in arguments.visitors if page == "ours" else sorted({1, *arguments.visitors} & {1, 16}):
-                rounds = [measure(visitors) for _ in range(arguments.rounds if page == "ours" else 1)]
+                rounds = [measure(visitors) for _ in range(arguments.rounds)]
                 best = max(rounds, key=lambda figures: figures["total"])
                 found[page, visitors] = best
                 print(line(page, visitors, best, memory_of(process)), flush=True)

@@ -135,7 +135,8 @@ def _translate(models, asked):
     *_, progress = task.module("serve").translate(models, request)
     found = progress.translation
     alternatives = [[dataclasses.asdict(one) for one in sentence] for sentence in found.alternatives]
-    return {"translation": found.text, "source": found.source, "target": found.target, "alternatives": alternatives}
+    about = {"source": found.source, "target": found.target, "finished": not progress.note}
+    return {"translation": found.text, **about, "alternatives": alternatives}
 
 
 def _generate_image(models, asked):
@@ -145,8 +146,9 @@ def _generate_image(models, asked):
     *_, drawn = task.module("serve").draw(generator, request)
     settings, encode = request.settings(generator, drawn.progress), task.module("png").encode
     made = zip(drawn.progress.images, drawn.progress.seeds, strict=True)
-    files = [encode(pixels, {**settings, "seed": seed}) for pixels, seed in made]
-    return {"images": [base64.b64encode(file).decode() for file in files], "settings": settings}
+    files = [encode(pixels, {**settings, "seed": seed} if drawn.finished else {}) for pixels, seed in made]
+    images = [base64.b64encode(file).decode() for file in files]
+    return {"images": images, "settings": settings, "finished": drawn.finished}
 
 
 def _classify_image(models, asked):

@@ -95,7 +95,7 @@ def test_shows_what_was_measured(folder, capsys):
     assert main(["report", "--model", str(folder), "--license", "mit"]) == 0
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith(
-        "---\nlanguage: [\"zh\"]\nlicense: mit\nlibrary_name: transformers\npipeline_tag: text-generation"
+        '---\nlanguage: ["zh"]\nlicense: mit\nlibrary_name: transformers\npipeline_tag: text-generation'
     )
     for text in ("98.8%", "87.6%", "`measure torch`", "seed 9", "777", "山高月小。", "5.4 M parameters"):
         assert text in card
@@ -172,7 +172,7 @@ def translator(tmp_path):
 def test_a_translator_has_its_own_words(translator, capsys):
     assert main(["report", "--model", str(translator), "--license", "other"]) == 0
     card = (translator / "README.md").read_text(encoding="utf-8")
-    assert "language: [\"de\", \"en\"]\nlicense: other\nlibrary_name: transformers\npipeline_tag: translation" in card
+    assert 'language: ["de", "en"]\nlicense: other\nlibrary_name: transformers\npipeline_tag: translation' in card
     assert "| en→de | captions.val | 1,014 | BLEU | 4.6 | 32.9 | 33.3 |" in card  # served first
     assert card.count("captions.val | 1,014") == 1  # the floor has no row of its own
     for text in (

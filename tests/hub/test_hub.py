@@ -89,6 +89,13 @@ def test_a_second_push_sends_what_changed(hub, command, carded):
     assert sum(method == "PUT" for method, _ in hub.requests) == uploads
 
 
+def test_a_push_takes_away_what_would_be_refused(hub, command, carded):
+    files = hub.make("model", "ann/tiny", {"onnx/old.onnx": b"of another model", "LICENSE": b"MIT"})["files"]
+    done = command("push", carded, "ann/tiny")
+    assert done.returncode == 0, done.stderr
+    assert set(files) == {"LICENSE", MANIFEST, *verify(carded)}
+
+
 def test_an_altered_model_is_not_pushed(hub, command, carded):
     (carded / "tokenizer.json").write_text("{}")
     done = command("push", carded, "ann/tiny")

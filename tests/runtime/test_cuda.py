@@ -5,7 +5,7 @@ import sys
 import onnxruntime as ort
 import pytest
 
-from bigmodel.runtime import cuda
+from bigmodel.runtime import cuda, session
 
 
 @pytest.fixture
@@ -14,10 +14,10 @@ def packages(tmp_path, monkeypatch):
     for name in ("nvidia", "tensorrt_libs"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    for found in (cuda.preload, cuda.tensorrt_fault):
+    for found in (cuda.preload, cuda.fault, cuda.tensorrt_fault):
         found.cache_clear()
     yield tmp_path
-    for found in (cuda.preload, cuda.tensorrt_fault):
+    for found in (cuda.preload, cuda.fault, cuda.tensorrt_fault):
         found.cache_clear()
 
 
@@ -43,6 +43,15 @@ def test_what_is_missing_is_said_in_the_loaders_words(packages, capfd):
         pytest.skip("CUDA's libraries are here, or not asked for")
     assert "cannot open shared object file" in fault and ".so" in fault
     assert capfd.readouterr().out == ""
+
+
+def test_without_cudnn_there_is_no_cuda(packages, monkeypatch):
+    monkeypatch.setattr(cuda, "CUDNN", "libcudnn_of_no_machine.so.9")
+    assert "libcudnn_of_no_machine.so.9: cannot open shared object file" in cuda.fault()
+    monkeypatch.setattr(session, "_has_gpu", lambda: True)
+    monkeypatch.setattr(ort, "get_available_providers", lambda: list(session.PROVIDERS.values()))
+    for provider in ("cuda", "tensorrt"):
+        assert "libcudnn_of_no_machine.so.9" in session.unavailable(provider)
 
 
 def test_a_tensorrt_that_cannot_be_loaded_is_none(packages):

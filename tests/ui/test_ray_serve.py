@@ -56,6 +56,7 @@ def test_endpoints_answer_as_the_page_does(replica, page):
     assert (found["translate"]["translation"], found["translate"]["source"]) == (translation, source)
     png = Image.open(io.BytesIO(base64.b64decode(found["generate_image"]["images"][0])))
     assert png.text["seed"] == "5" and png.text["prompt"] == "a red square"
+    assert found["generate_image"]["finished"] and found["translate"]["finished"]
     assert sum(found["classify_image"]["labels"].values()) == pytest.approx(1, abs=1e-3)
     assert found["detect_objects"]["headers"] == ["label", "score", "x0", "y0", "x1", "y1"]
     assert found["detect_objects"]["data"]
