@@ -13,5 +13,5 @@
 # PRESET_SUFFIX, -gpu by default, says which presets. A machine that was given back has forgotten its unfinished runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PRESET_SUFFIX=${PRESET_SUFFIX--gpu} PYTHONUNBUFFERED=1
+export PRESET_SUFFIX=${PRESET_SUFFIX--gpu} PYTHONUNBUFFERED=1 BIGMODEL_CUDA_GRAPH=${BIGMODEL_CUDA_GRAPH-1}
 exec python3 -m export.gpu "$@"

@@ -95,7 +95,7 @@ class CachedGraph:
             "input_ids": np.asarray(input_ids, np.int64),
             "seqlens_k": lengths - 1,
             "total_sequence_length": np.array(lengths.max(), np.int32),
-            "logits_to_keep": np.array(keep, np.int64),
+            "logits_from": np.array([-keep]),
         }
         # an OrtValue on the CPU is a view: the arrays must outlive the run
         for name, value in values.items():

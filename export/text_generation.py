@@ -4,11 +4,12 @@ Inputs
     input_ids (batch, sequence) int64: the new tokens of every row.
     seqlens_k (batch,) int32: tokens in the row's cache after this step, minus 1.
     total_sequence_length () int32: the largest of those, plus 1.
-    logits_to_keep () int64: how many of the last positions get logits.
+    logits_from (1,) int64: the first position that gets logits, counted from the end: -1 for the last alone. It goes
+        to the slice as it is: a node between them would run on the device, and CUDA could record nothing.
     past_key_values.{layer}.key|value (batch, key_value_heads, max_length, head_dim): the cache.
 Outputs
-    logits (batch, logits_to_keep, vocab_size) float32.
-    top_logits, top_ids (batch, logits_to_keep, 64) float32, int64: the likeliest tokens, best first. Choosing among
+    logits (batch, kept, vocab_size) float32.
+    top_logits, top_ids (batch, kept, 64) float32, int64: the likeliest tokens, best first. Choosing among
         them spares numpy a search of the whole vocabulary at each token, which costs six times as much.
     present.{layer}.key|value: the cache again; bind it to the same buffers, then nothing is copied.
 
@@ -111,11 +112,9 @@ class DecoderGraph:
         return self.weights.linear(graph, activated, f"{prefix}.down_proj.weight")
 
     def last_positions(self, x):
-        """The last ``logits_to_keep`` positions of (batch, sequence, n)."""
-        graph = self.graph
-        one = graph.constant("one", np.array([1], np.int64))
-        start = graph.op("Neg", graph.op("Reshape", "logits_to_keep", one))
-        return graph.op("Slice", x, start, graph.constant("end", np.array([2**62], np.int64)), one)
+        """The positions of (batch, sequence, n) from ``logits_from`` on."""
+        end, axis = (self.graph.constant(name, np.array([value])) for name, value in (("end", 2**62), ("axis", 1)))
+        return self.graph.op("Slice", x, "logits_from", end, axis)
 
     def build(self):
         """Return the onnx.ModelProto."""
@@ -123,7 +122,7 @@ class DecoderGraph:
         graph.input("input_ids", TensorProto.INT64, ["batch", "sequence"])
         graph.input("seqlens_k", TensorProto.INT32, ["batch"])
         graph.input("total_sequence_length", TensorProto.INT32, [])
-        graph.input("logits_to_keep", TensorProto.INT64, [])
+        graph.input("logits_from", TensorProto.INT64, [1])
         for name, table in zip(("cos", "sin"), rotary_tables(config), strict=True):
             graph.constant(name, table.astype(FLOATS[self.weights.dtype]))
         residual = self.weights.embed(graph, "input_ids", EMBEDDING)
@@ -149,9 +148,9 @@ class DecoderGraph:
             graph.op("Cast", logits, outputs=["logits"], to=TensorProto.FLOAT)
         count = min(CANDIDATES, config.vocab_size)
         graph.op("TopK", "logits", graph.constant("candidates", np.array([count])), outputs=["top_logits", "top_ids"])
-        graph.output("logits", TensorProto.FLOAT, ["batch", "logits_to_keep", config.vocab_size])
-        graph.output("top_logits", TensorProto.FLOAT, ["batch", "logits_to_keep", count])
-        graph.output("top_ids", TensorProto.INT64, ["batch", "logits_to_keep", count])
+        graph.output("logits", TensorProto.FLOAT, ["batch", "kept", config.vocab_size])
+        graph.output("top_logits", TensorProto.FLOAT, ["batch", "kept", count])
+        graph.output("top_ids", TensorProto.INT64, ["batch", "kept", count])
 
 
 def write_graphs(folder, values, tensors, recipe):

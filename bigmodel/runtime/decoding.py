@@ -10,6 +10,8 @@ whoever writes in them, so that CUDA can record few runs and replay them. None o
 run it with a device that is the host's memory, copies included.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import onnxruntime as ort
 
@@ -23,8 +25,8 @@ class Decoder:
     """A decoder graph and its cache. Not thread-safe; see batching.SharedBatch.
 
     Args:
-        session: session.Session of a graph with the inputs input_ids, seqlens_k, total_sequence_length, logits_to_keep
-            and past_key_values.*.
+        session: session.Session of a graph with the inputs input_ids, seqlens_k, total_sequence_length, logits_from and
+            past_key_values.*.
         config: dict of config.json.
         slots: texts at once.
 
@@ -39,6 +41,8 @@ class Decoder:
     def __init__(self, session, config, slots=16):
         self.session, self.device, self.staged = session.ort, session.device, session.staged
         self.recording = session.cuda_graph
+        # CUDA keeps a recording, and memory, for each thread that ever ran it: here one for all
+        self._thread = ThreadPoolExecutor(1, "cuda-graph") if self.recording else None
         self.slots, self.vocab_size = slots, config["vocab_size"]
         self.max_length = config["max_position_embeddings"]
         pasts = [i for i in self.session.get_inputs() if i.name.startswith("past_key_values.")]
@@ -48,7 +52,7 @@ class Decoder:
         self.lengths = np.zeros(slots, np.int32)
         self._ids, self._seqlens = Buffer(session, (slots, 1), np.int64), Buffer(session, (slots,), np.int32)
         # the kernels read these two on the host
-        self._total, self._one = np.zeros((), np.int32), np.ones((), np.int64)
+        self._total, self._last_position = np.zeros((), np.int32), np.array([-1])
         count = next((o.shape[-1] for o in self.session.get_outputs() if o.name == "top_ids"), 0)
         shapes = {
             "logits": (self.vocab_size, np.float32),
@@ -93,7 +97,7 @@ class Decoder:
             "input_ids": np.asarray(ids, np.int64)[None],
             "seqlens_k": np.array([length - 1], np.int32),
             "total_sequence_length": np.array(length, np.int32),
-            "logits_to_keep": np.array(logits_to_keep, np.int64),
+            "logits_from": np.array([-logits_to_keep]),
         }
         binding = self._bind_cache(slot, 1)
         for name, array in inputs.items():
@@ -141,7 +145,7 @@ class Decoder:
         binding, count = self._bind_cache(first, last - first), last - first
         self._ids.bind(binding.bind_input, "input_ids", first, count)
         self._seqlens.bind(binding.bind_input, "seqlens_k", first, count)
-        for name, array in (("total_sequence_length", self._total), ("logits_to_keep", self._one)):
+        for name, array in (("total_sequence_length", self._total), ("logits_from", self._last_position)):
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, buffer in self._outputs.items():
             buffer.bind(binding.bind_output, name, first, count)
@@ -150,9 +154,12 @@ class Decoder:
 
     def _run(self, binding, recording=_NOT_RECORDED):
         """Run the graph; where CUDA records, under the number of a recording that all its runs have."""
-        if not self.recording:
+        if self.recording:
+            self._thread.submit(self._run_recorded, binding, recording).result()
+        else:
             self.session.run_with_iobinding(binding)
-            return
+
+    def _run_recorded(self, binding, recording):
         try:
             self.session.run_with_iobinding(binding, self._numbered(recording))
         except Exception:  # ONNX Runtime's exceptions share no public base

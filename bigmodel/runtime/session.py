@@ -4,7 +4,7 @@ Environment:
     BIGMODEL_PROVIDERS: providers to try in this order, such as "cuda,cpu".
     BIGMODEL_THREADS: threads of a CPU session.
     BIGMODEL_SPINNING: 1 lets idle threads spin: faster on an idle machine, slower on a busy one.
-    BIGMODEL_CUDA_GRAPH: 0 lets CUDA run step by step what it could replay whole.
+    BIGMODEL_CUDA_GRAPH: 1 lets CUDA record runs and replay them whole; not proven on a GPU yet.
 """
 
 import os
@@ -188,7 +188,7 @@ def _open(path, provider, threads, cuda_graph):
         return _session(path, options, []), False
     cuda.preload()
     others = [(PROVIDERS["tensorrt"], cuda.tensorrt_options(path))] if provider == "tensorrt" else []
-    if cuda_graph and provider == "cuda" and os.environ.get("BIGMODEL_CUDA_GRAPH", "1") != "0":
+    if cuda_graph and provider == "cuda" and os.environ.get("BIGMODEL_CUDA_GRAPH") == "1":
         try:
             return _session(path, options, [(PROVIDERS["cuda"], {"enable_cuda_graph": "1"})]), True
         except Exception:  # not every graph can be recorded; without that it may run

@@ -166,7 +166,7 @@ def test_the_likeliest_tokens(exported):
         "input_ids": np.array([[1, 2, 3, 4]]),
         "seqlens_k": np.array([3], np.int32),
         "total_sequence_length": np.array(4, np.int32),
-        "logits_to_keep": np.array(2),
+        "logits_from": np.array([-2]),
     }
     logits, top_logits, top_ids = session.run(["logits", "top_logits", "top_ids"], feed)
     assert logits.shape == (1, 2, 300) and top_ids.shape == (1, 2, 64)
