@@ -96,8 +96,8 @@ print(tokenizer.decode(model.generate(**ids)[0]))
 ```
 
 Both graphs take `input_ids`, `seqlens_k` (tokens in a row's cache after the step, minus one),
-`total_sequence_length` (the largest of these, plus one), `logits_from` (the first position that gets logits, from the end: -1) and
-`past_key_values.*`, whose buffers are also bound to `present.*`.
+`total_sequence_length` (the largest of these, plus one), `logits_from` (the first position that
+gets logits, from the end: -1) and `past_key_values.*`, whose buffers are also bound to `present.*`.
 """
 
 
