@@ -34,7 +34,9 @@ class ClassifyEvents:
 
         A picture that has just come is answered; after another choice of model or fit what is shown is, again.
         """
-        link = {} if getattr(event.target, "elem_id", None) == "classify-picture" else shared(shown)
+        pressed = getattr(event.target, "elem_id", None)
+        fresh = pressed == "classify-picture" or (pressed == "classify-button" and uploaded(picture))
+        link = {} if fresh else shared(shown)
         if link:
             return self._answer(lambda: linked(link), model, fit, link)
         if not uploaded(picture):  # it comes without Gradio's preprocessing

@@ -34,7 +34,8 @@ def draw(found, labels):
     """
     picture = Image.fromarray(found.pixels)
     pen, width = ImageDraw.Draw(picture), max(1, round(max(picture.size) / 300))
-    boxes, colours = found.boxes * (picture.width / found.size[0]), palette(found, labels)
+    boxes = found.boxes * np.tile(np.array(picture.size) / found.size, 2)
+    colours = palette(found, labels)
     for box, label in zip(boxes.tolist(), found.labels, strict=True):
         x0, y0, x1, y1 = box
         pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colours[label], width=width)
@@ -74,5 +75,5 @@ def figure(found, labels, address, said):
         )
     return (
         f'<svg class="boxes" viewBox="0 0 {width} {height}" role="img" aria-label="{said}">'
-        f'<image href="{address}" width="{width}" height="{height}"/>{"".join(boxes)}</svg>'
+        f'<image href="{address}" width="{width}" height="{height}" preserveAspectRatio="none"/>{"".join(boxes)}</svg>'
     )

@@ -48,7 +48,11 @@ class DetectEvents:
         Returns:
             what the session keeps of it, the answer as HTML, and its ``shown``.
         """
-        link = {} if getattr(event.target, "elem_id", None) == "detect-picture" else shared(shown)
+        pressed = getattr(event.target, "elem_id", None)
+        fresh = pressed == "detect-picture" or (pressed == "detect-button" and uploaded(picture))
+        link = {} if fresh else shared(shown)
+        if isinstance(event.target, gr.Radio):  # another model has a threshold of its own
+            threshold = None
         if link:
             return self._answer(lambda: self._linked(link, model), model, threshold, link)
         if not uploaded(picture):
@@ -75,6 +79,7 @@ class DetectEvents:
         except BigModelError as error:
             return None, fault_html(error), {"link": link} if link else {}
         detector = self.models.get(request.model, TASK)
+        threshold = threshold if _is_share(threshold) else detector.threshold
         kept = {"found": replace(found, pixels=None), "model": request.model, "address": data_uri(found.pixels)}
         kept["name"] = name
         shown = {"link": link or {"picture": linkable(as_seen(detector, found.pixels))}, "uploaded": not link}
@@ -119,7 +124,7 @@ class DetectEvents:
 
     def redraw(self, kept, threshold):
         """Return the answer as HTML for another threshold; the model is not asked again."""
-        if not kept:
+        if not kept or not _is_share(threshold):  # as while a number is typed
             return gr.skip()
         labels = self.models.get(kept["model"], TASK).labels
         found, caution = kept["found"].above(threshold), CAUTIONS.get(kept["model"])
@@ -229,6 +234,10 @@ def overview(pictures, refused, labels):
     faults = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in refused.items())
     faults = f'<ul class="skipped">{faults}</ul>' if faults else ""
     return f'<section class="answer found" role="status">{table}{faults}{downloads(pictures, labels)}</section>'
+
+
+def _is_share(value):
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def downloads(pictures, labels):

@@ -92,7 +92,7 @@ def _listen(models, form, sharing):
     sharing.receive(events.welcome, [*fields[1:], form["empty"]], "#detect-button")
     sharing.listen({name: form[name] for name in ("model", "threshold")}, done, result=form["shown"])
     redrawn = [form["kept"], form["threshold"]]
-    form["threshold"].change(events.redraw, redrawn, form["answer"], trigger_mode="always_last", **quiet)
+    form["threshold"].change(events.redraw, redrawn, form["answer"], trigger_mode="always_last", **raw)
     several = [form[name] for name in ("files", "model", "threshold")]
     cancellable(
         form["start"],

@@ -5,12 +5,13 @@ fraction of its size, and every other format is made smaller at once, so that me
 """
 
 import io
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from bigmodel.config import read_json
 from bigmodel.errors import InputError, ModelFolderError
@@ -22,7 +23,20 @@ MAX_SIDE = 30_000  # pixels
 KEPT_SIDE = 2048  # pixels; what is larger is made smaller
 FITS = ("crop", "pad")
 FIELD = "image"  # of the request, in messages
+UNREADABLE = f"cannot be read as a picture; give a whole {', '.join(SHARES)} file"
 WHITE = (255, 255, 255, 255)
+SCANS = 200  # of a JPEG; a progressive one has some ten, and each is decoded over the whole picture
+COMMENT = 16_384  # bytes of a GIF's comments, which Pillow joins piece by piece
+# EXIF's orientation -> how a picture that is stored so stands upright
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -75,29 +89,95 @@ def open_picture(source, limits=USUAL):
     if isinstance(source, Image.Image):
         return _finish(source, source.format, limits)
     data = _read(source, limits.bytes)
+    _refuse_traps(data)
     try:
         with Image.open(io.BytesIO(data), formats=list(SHARES)) as picture:
             return _finish(picture, picture.format, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(FIELD, f"has more than {limits.pixels / 1e6:g} million pixels") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error) as error:
-        kinds = ", ".join(SHARES)
-        raise InputError(FIELD, f"cannot be read as a picture; give a whole {kinds} file") from error
+        raise InputError(FIELD, UNREADABLE) from error
 
 
 def _read(source, longest):
     if isinstance(source, str | Path):
         try:
-            if Path(source).stat().st_size > longest:
+            about = Path(source).stat()
+            if not stat.S_ISREG(about.st_mode):
+                raise InputError(FIELD, "cannot be read")
+            if about.st_size > longest:
                 raise InputError(FIELD, f"is larger than {longest / 1e6:g} MB")
             return Path(source).read_bytes()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise InputError(FIELD, "cannot be read") from error
     if not isinstance(source, bytes):
         raise InputError(FIELD, "is missing; give a picture")
     if len(source) > longest:
         raise InputError(FIELD, f"is larger than {longest / 1e6:g} MB")
     return source
+
+
+def _refuse_traps(data):
+    """Refuse small files that would take minutes or gigabytes to open.
+
+    Raises:
+        InputError: a JPEG with many scans or more than one part of EXIF data, or a GIF with a long comment.
+    """
+    if data.startswith(b"\xff\xd8"):
+        trap = data.count(b"\xff\xda") > SCANS or _exif_parts(data) > 1
+    else:
+        trap = data.startswith(b"GIF8") and _comment_bytes(data) > COMMENT
+    if trap:
+        raise InputError(FIELD, UNREADABLE)
+
+
+def _exif_parts(data):
+    """Return how many segments of EXIF data a JPEG has before its first scan."""
+    at, count = 2, 0
+    while at + 10 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        if data[at + 1] == 0xFF:  # filling
+            at += 1
+            continue
+        count += data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0"
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return count
+
+
+def _comment_bytes(data):
+    """Return how many bytes of comments a GIF has, as far as they are too many."""
+    colours = lambda flags: 3 << (flags & 7) + 1 if flags & 0x80 else 0  # noqa: E731
+    count = 0
+    try:
+        at = 13 + colours(data[10])
+        while data[at] != 0x3B and count <= COMMENT:
+            kind, comment = data[at], data[at] == 0x21 and data[at + 1] == 0xFE
+            if kind not in (0x21, 0x2C):
+                at += 1
+                continue
+            at += 2 if kind == 0x21 else 11 + colours(data[at + 9])
+            while (size := data[at]) and count <= COMMENT:
+                count += size * comment
+                at += size + 1
+            at += 1
+    except IndexError:  # cut off
+        pass
+    return count
+
+
+def _orientation(exif):
+    """Return the orientation, 1 to 8, that EXIF data name, else 1; Pillow would copy what a tag points at for each."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    try:
+        start = struct.unpack_from(f"{order}I", exif, 4)[0]
+        for i in range(struct.unpack_from(f"{order}H", exif, start)[0]):
+            tag, kind = struct.unpack_from(f"{order}HH", exif, start + 2 + 12 * i)
+            if tag == 0x0112 and kind in (3, 4):
+                value = struct.unpack_from(order + {3: "H", 4: "I"}[kind], exif, start + 10 + 12 * i)[0]
+                return value if value in TURNS else 1
+    except struct.error:
+        pass
+    return 1
 
 
 def _from_array(array):
@@ -117,7 +197,7 @@ def _finish(picture, kind, limits):
     if width * height > limit or max(width, height) > MAX_SIDE:
         raise InputError(FIELD, f"is {width}x{height} pixels; at most {limit / 1e6:.3g} million, {MAX_SIDE:,} a side")
     notes = ["first_frame"] * (kind != "JPEG" and getattr(picture, "is_animated", False))
-    upright = picture.getexif().get(0x0112, 1)  # before anything drops it
+    source = picture
     if max(width, height) > KEPT_SIDE:
         notes.append("made_smaller")
         picture.draft(None, (min(width, KEPT_SIDE), min(height, KEPT_SIDE)))  # JPEG alone can
@@ -125,18 +205,18 @@ def _finish(picture, kind, limits):
         picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))  # 16 bits
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-    elif picture.mode == "P":
-        picture = picture.convert("RGB")
+    elif picture.mode in ("P", "1"):
+        picture = picture.convert("RGB" if picture.mode == "P" else "L")
     picture = picture.reduce(-(-max(picture.size) // KEPT_SIDE))
     if picture.mode == "RGBA" and picture.getextrema()[3][0] < 255:
         notes.append("on_white")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, WHITE), picture)
     picture = picture.convert("RGB")
-    if 1 < upright <= 8:
+    exif = source.info.get("exif", b"")  # of some formats once it is decoded
+    if (orientation := _orientation(exif if isinstance(exif, bytes) else b"")) in TURNS:
         notes.append("turned")
-        picture.getexif()[0x0112] = upright
-        picture = ImageOps.exif_transpose(picture)
-    size = (height, width) if 5 <= upright <= 8 else (width, height)  # these lie on their sides
+        picture = picture.transpose(TURNS[orientation])
+    size = (height, width) if orientation >= 5 else (width, height)  # these lie on their sides
     return Picture(np.asarray(picture), size, tuple(notes))
 
 

@@ -117,8 +117,8 @@ class DrawEvents:
         if refused:
             listed = ", ".join(words(LABELS.get(name, name)) for name in refused)
             said.append(f'<p class="skipped">{words("settings_refused")} {listed}</p>')
-        if "seed" in found:
-            said.insert(0, f"<p>{words('settings_restored')}</p>")
+        if "seed" in found and not said:
+            said.append(f"<p>{words('settings_restored')}</p>")
         fields = {"num_images": 1, "variation_of": None, **found}
         filled = [_shown(name, fields[name]) if name in fields else gr.skip() for name in CHECKS]
         return *filled, f'<div role="status">{"".join(said)}</div>', None

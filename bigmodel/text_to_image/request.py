@@ -1,5 +1,6 @@
 """What a visitor asks of an image generator: the fields and their limits."""
 
+import re
 from dataclasses import dataclass
 
 from bigmodel.errors import InputError
@@ -138,6 +139,9 @@ def with_style(prompt, style, styles):
         for words in (f"in {known} style", f"{known} style", f"{known}风格"):
             if words in prompt:
                 return prompt.replace(words, words.replace(known, style))
+        name = rf"(^|[,，])(\s*){re.escape(known)}(?=(?: style)?\s*(?:$|[,，]))"  # alone, or in capitals
+        if re.search(name, prompt, re.IGNORECASE):
+            return re.sub(name, rf"\1\2{style}", prompt, count=1, flags=re.IGNORECASE)
     chinese = any("\u3400" <= character <= "\u9fff" for character in prompt)
     said, comma = (f"{style}风格", "，") if chinese else (f"{style} style", ", ")
     prompt = prompt.strip().rstrip(",，")

@@ -304,9 +304,10 @@ def check(**values):
             if value not in SAMPLERS:
                 raise InputError(name, f"{str(value)[:40]!r}; choose of {', '.join(SAMPLERS)}")
             continue
-        number = not isinstance(value, bool) and isinstance(value, int | float | np.number)
         low, high, whole = _RANGES[name]
-        if not number or not low <= value <= high or (whole and value != int(value)):
+        kinds = int | np.integer if whole else int | float | np.number
+        number = isinstance(value, kinds) and not isinstance(value, bool)
+        if not number or not low <= value <= high:
             raise InputError(name, f"{str(value)[:40]!r}; give a {'whole ' * whole}number from {low} to {high}")
 
 

@@ -115,19 +115,19 @@
     `<canvas width="280" height="280" role="img" aria-label="${escape(word("sketch"))}"></canvas>
      <button type="button">${escape(word("clear"))}</button>`;
   const drawable = (element, trigger) => {
-    let last = null;
+    let last = null, finger = null;
     const at = (event) => {
       const box = event.target.getBoundingClientRect();
       return [((event.clientX - box.left) / box.width) * 280, ((event.clientY - box.top) / box.height) * 280];
     };
     element.addEventListener("pointerdown", (event) => {
-      if (event.target.tagName !== "CANVAS") return;
+      if (event.target.tagName !== "CANVAS" || last) return;
       event.target.setPointerCapture(event.pointerId);
-      last = at(event);
+      [last, finger] = [at(event), event.pointerId];
       event.preventDefault();
     });
     element.addEventListener("pointermove", (event) => {
-      if (!last || event.target.tagName !== "CANVAS") return;
+      if (!last || event.pointerId !== finger || event.target.tagName !== "CANVAS") return;
       const brush = event.target.getContext("2d"), next = at(event);
       Object.assign(brush, { lineWidth: 26, lineCap: "round", strokeStyle: "#d8d8d8" });
       brush.beginPath();
@@ -136,14 +136,15 @@
       brush.stroke();
       last = next;
     });
-    element.addEventListener("pointerup", (event) => {
-      if (!last) return;
+    const lifted = (event) => {
+      if (!last || event.pointerId !== finger) return;
       last = null;
       const ground = Object.assign(document.createElement("canvas"), { width: 280, height: 280 }), brush = ground.getContext("2d");
       brush.fillRect(0, 0, 280, 280);
       brush.drawImage(event.target, 0, 0);
       trigger("select", { picture: ground.toDataURL("image/png") });
-    });
+    };
+    for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, lifted);
     element.addEventListener("click", (event) => {
       const canvas = element.querySelector("canvas");
       if (event.target.tagName !== "BUTTON") return;

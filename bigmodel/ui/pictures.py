@@ -3,8 +3,10 @@
 import base64
 import io
 import warnings
+from pathlib import Path
 
 import numpy as np
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from bigmodel.errors import InputError
@@ -26,9 +28,15 @@ def limit_decoding():
 def uploaded(value):
     """Return the path of what a ``gr.Image`` holds, or None; of an event with ``preprocess=False``.
 
-    Otherwise Gradio would decode the picture, however large, before anyone could look at it.
+    Otherwise Gradio would decode the picture, however large, before anyone could look at it. It does not look where a
+    path leads that comes without the mark of its own files: here one that is no upload is none.
     """
-    return (value or {}).get("path")
+    path = value.get("path") if isinstance(value, dict) else None
+    try:
+        inside = isinstance(path, str) and Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    except (OSError, ValueError):  # no path at all
+        inside = False
+    return path if inside else None
 
 
 def sketched(url):

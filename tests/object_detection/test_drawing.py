@@ -21,6 +21,14 @@ def found():
     )
 
 
+def test_boxes_of_a_tall_narrow_picture_stand_where_they_are():
+    boxes = np.array([[0, 18_000, 400, 19_000]], np.float32)
+    pixels = np.zeros((2000, 41, 3), np.uint8)  # of 405 x 20,000
+    drawn = drawing.draw(Detections(boxes, ["cell"], np.ones(1, np.float32), (405, 20_000), pixels), LABELS)
+    rows = np.flatnonzero(drawn.any((1, 2)))
+    assert (rows[0], rows[-1]) == (1800, 1899)
+
+
 def test_thresholds_keep_the_best(found):
     assert found.above(0.5).labels == ["other"] and len(found.above(0.5).boxes) == 1
     assert found.above(0).counts(LABELS) == {"cell": 1, "other": 1}

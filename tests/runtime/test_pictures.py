@@ -1,15 +1,17 @@
 """A visitor's picture: a right result or a clear answer, memory that stays flat, and the training's preparation."""
 
 import io
+import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bigmodel.config import write_json
 from bigmodel.errors import BigModelError, InputError
@@ -43,6 +45,13 @@ def turned():
     picture = Image.new("RGB", (64, 32), "red")
     picture.paste("blue", (0, 0, 32, 32))
     return encoded(picture, "JPEG", exif=exif, quality=95)
+
+
+def twice(jpeg):
+    """A JPEG whose EXIF data stand there twice."""
+    start = jpeg.index(b"\xff\xe1")
+    end = start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
+    return jpeg[:end] + jpeg[start:end] + jpeg[end:]
 
 
 def test_a_plain_picture_comes_as_it_is(tmp_path):
@@ -94,6 +103,45 @@ def test_exif_rotation_is_honoured():
     assert found.pixels[10, 16, 2] > 200 and found.pixels[50, 16, 0] > 200  # blue above, red below
 
 
+def exif(tags, orientation=6, kind=3):
+    """EXIF data with an orientation behind so many tags, all of which point at 100,000 bytes."""
+    entry = lambda tag, kind, count, value: struct.pack("<HHII", tag, kind, count, value)  # noqa: E731
+    entries = [entry(0x9000 + i, 7, 100_000, 100) for i in range(tags)]
+    entries.insert(0, entry(0x0112, kind, 1, orientation))
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(100_100)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_exif_data_are_not_copied_for_each_tag(kind):
+    data = encoded(Image.new("RGB", (64, 32)), kind, exif=exif(3000))
+    tracemalloc.start()
+    found = open_picture(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.pixels.shape == (64, 32, 3) and peak < 20_000_000
+
+
+@pytest.mark.parametrize(("data", "turned"), [(exif(0, 9), 0), (exif(0, 6, 2), 0), (exif(0, 6, 4), 1), (b"II*\0", 0)])
+def test_only_an_orientation_turns(data, turned):
+    found = open_picture(encoded(Image.new("RGB", (64, 32)), "PNG", exif=data))
+    assert found.notes == ("turned",) * turned and found.size == ((32, 64) if turned else (64, 32))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_each_orientation_is_pillows(orientation):
+    data = Image.Exif()
+    data[0x0112] = orientation
+    file = encoded(Image.fromarray(gradient(20, 30)), "PNG", exif=data)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(file))))
+    np.testing.assert_array_equal(open_picture(file).pixels, expected)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_a_large_scan_in_black_and_white(kind):
+    found = open_picture(encoded(Image.new("1", (2480, 3508), 1), kind))
+    assert found.notes == ("made_smaller",) and found.pixels.min() == 255
+
+
 @pytest.mark.parametrize("size", [(1, 1), (10_000, 1), (1, 10_000)])
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_extreme_shapes(size, fit):
@@ -122,7 +170,11 @@ BAD = {
     "bomb": (bomb(), "25 million"),
     "truncated": (encoded(Image.fromarray(gradient(300, 300)), "JPEG")[:4000], "cannot be read as a picture"),
     "html": (b"<!doctype html><html><body>hello</body></html>", "cannot be read as a picture"),
-    "half an EXIF": (encoded(Image.new("RGB", (9, 9)), "PNG", exif=b"Exif\0\0II*\0"), "cannot be read as a picture"),
+    "scans": (encoded(Image.new("L", (9, 9)), "JPEG") + b"\xff\xda" * 300, "cannot be read as a picture"),
+    "EXIF data twice": (twice(turned()), "cannot be read as a picture"),
+    "a comment": (encoded(Image.new("L", (9, 9)), "GIF", comment=b"a" * 20_000), "cannot be read as a picture"),
+    "a device": ("/dev/zero", "cannot be read"),
+    "no path": ("a\0b", "cannot be read"),
     "svg": (SVG, "cannot be read as a picture"),
     "empty": (b"", "cannot be read as a picture"),
     "nothing": (None, "is missing"),

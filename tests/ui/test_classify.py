@@ -109,6 +109,14 @@ def test_no_other_file_of_the_host_is_read(page, image):
     assert "Traceback" not in text and "root:" not in text
 
 
+def test_no_picture_of_the_host_is_read(page, tmp_path):
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "real.png")
+    address = page.local_url + "gradio_api/call"
+    for endpoint in ("classify_image", "detect_objects"):
+        answer = httpx.post(f"{address}/v2/{endpoint}", json={"image": {"path": str(tmp_path / "real.png")}})
+        assert answer.status_code == 422 and "is missing; give a picture" in answer.text
+
+
 def answered(tab):
     tab.locator("#classify-answer .answer").wait_for()
     return tab.locator("#classify-answer .answer li .name").all_inner_texts()
