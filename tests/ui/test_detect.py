@@ -5,6 +5,7 @@ import csv
 import io
 import json
 
+import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -149,3 +150,8 @@ def test_a_model_of_the_hub_is_offered_once_it_is_there(tiny_detector, monkeypat
         and not empty["visible"]
         and threshold == models.get("tiny-detector", "object_detection").threshold
     )
+
+
+@pytest.mark.parametrize("typed", [None, "0.", 6, float("nan")])
+def test_what_is_no_threshold_yet_changes_nothing(typed):
+    assert DetectEvents(None).redraw({"model": "any"}, typed) == gr.skip()
