@@ -63,15 +63,16 @@ class Keeper:
     def next_call(self):
         """Return the call that begins now, as Gradio's ``get_events`` does: of those with fewest begun, the first.
 
-        Who has some of a kind begun leaves as many places free, so that two or three cannot hold them all.
+        Who has some of a kind begun leaves as many places free, so that two or three cannot hold them all; but where
+        one may have any number.
         """
         begun = Counter(_claim(event) for job in self.queue.active_jobs for event in job or ())
         for kind, waiting in self.queue.event_queue_per_concurrency_id.items():
             if not waiting.queue:
                 continue
             event = min(waiting.queue, key=lambda event: begun[_claim(event)])
-            limit = waiting.concurrency_limit
-            if limit is None or waiting.current_concurrency + begun[_claim(event)] < limit:
+            limit, left = waiting.concurrency_limit, begun[_claim(event)] if self.limits.calls_per_visitor else 0
+            if limit is None or waiting.current_concurrency + left < limit:
                 waiting.queue.remove(event)
                 return [event], event.fn.batch, kind
         return None

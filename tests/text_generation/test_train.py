@@ -50,7 +50,7 @@ def test_a_users_own_text_becomes_a_model_folder(tmp_path, capsys):
     assert "bits_per_byte" in capsys.readouterr().out
     run = tmp_path / "runs" / "mine"
     assert {path.name for path in run.iterdir()} == {
-        *("best.pt", "checkpoint.pt", "log.jsonl", "loss.png", "model", "tokens")
+        *("best.pt", "checkpoint.pt", "init_from.txt", "log.jsonl", "loss.png", "model", "tokens")
     }
     assert [path.name for path in tmp_path.glob("*.npy")] == []
     model, values = from_pretrained(run / "model"), read_json(run / "model" / "config.json")

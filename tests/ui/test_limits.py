@@ -112,9 +112,11 @@ def test_requests_per_minute_of_each_visitor_behind_a_proxy(client, low):
 
 def test_queue_length_and_deadline(low):
     async def crowd():
-        async with httpx.AsyncClient(base_url=low, timeout=60) as client:
+        options = {"base_url": low, "timeout": 60}
+        other = {"x-forwarded-for": next(ADDRESSES)}  # one visitor alone leaves a place to others
+        async with httpx.AsyncClient(**options) as client, httpx.AsyncClient(**options, headers=other) as second:
             number = (await endpoints(client))["generate_text"]
-            running = [asyncio.create_task(visit(client, number, ENDLESS)) for _ in range(2)]
+            running = [asyncio.create_task(visit(one, number, ENDLESS)) for one in (client, second)]
             while "bigmodel_running 2.0" not in (await client.get("metrics")).text:
                 assert not any(task.done() for task in running)
                 await asyncio.sleep(0.02)
