@@ -93,8 +93,9 @@ def test_a_file_keeps_its_lines(client, tmp_path):
     (tmp_path / "menu.txt").write_bytes("\r\n".join(lines).encode("utf-16"))
     result = client.predict(handle_file(tmp_path / "menu.txt"), "en", "de", api_name="/translate_file")
     assert result.endswith("menu.de.txt")
-    found = Path(result).read_bytes().decode().split("\r\n")
-    assert len(found) == 7 and found[5:] == lines[5:]
+    written = Path(result).read_bytes()
+    found = written.decode("utf-8-sig").split("\r\n")
+    assert written.startswith(b"\xef\xbb\xbf") and len(found) == 7 and found[5:] == lines[5:]
     assert found[0].startswith("# ") and found[1] == "" and found[3] == "12 + 3"
     assert found[4].startswith("- ") and found[2] != ENGLISH
 
