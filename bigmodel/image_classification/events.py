@@ -11,7 +11,7 @@ from bigmodel.errors import BigModelError
 from bigmodel.image_classification.drawings import SHAPES, draw
 from bigmodel.image_classification.request import Request, names
 from bigmodel.runtime.pictures import FITS, open_picture
-from bigmodel.ui.pictures import PICTURE_LIMITS, cut, glow, linkable, picture_html, shared, sketched, uploaded
+from bigmodel.ui.pictures import PICTURE_LIMITS, cut, glow, linkable, picture_html, shown_again, sketched, uploaded
 from bigmodel.ui.texts import words
 from bigmodel.ui.widgets import announced, fault_html, label_words, picked
 
@@ -34,9 +34,7 @@ class ClassifyEvents:
 
         A picture that has just come is answered; after another choice of model or fit what is shown is, again.
         """
-        pressed = getattr(event.target, "elem_id", None)
-        fresh = pressed == "classify-picture" or (pressed == "classify-button" and uploaded(picture))
-        link = {} if fresh else shared(shown)
+        link = shown_again(event, "classify", picture, shown)
         if link:
             return self._answer(lambda: linked(link), model, fit, link)
         if not uploaded(picture):  # it comes without Gradio's preprocessing

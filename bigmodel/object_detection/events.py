@@ -21,7 +21,7 @@ from bigmodel.object_detection.drawing import data_uri, figure, palette
 from bigmodel.object_detection.examples import example
 from bigmodel.object_detection.request import TASK, Request, names
 from bigmodel.ui.language import translated, visitor_language, word
-from bigmodel.ui.pictures import linkable, shared, sketched, uploaded
+from bigmodel.ui.pictures import linkable, shown_again, sketched, uploaded
 from bigmodel.ui.texts import words
 from bigmodel.ui.validation import check_number
 from bigmodel.ui.widgets import announced, fault_html, label_words, picked, told
@@ -48,9 +48,7 @@ class DetectEvents:
         Returns:
             what the session keeps of it, the answer as HTML, and its ``shown``.
         """
-        pressed = getattr(event.target, "elem_id", None)
-        fresh = pressed == "detect-picture" or (pressed == "detect-button" and uploaded(picture))
-        link = {} if fresh else shared(shown)
+        link = shown_again(event, "detect", picture, shown)
         if isinstance(event.target, gr.Radio):  # another model has a threshold of its own
             threshold = None
         if link:

@@ -71,6 +71,20 @@ def shared(shown):
     return link if isinstance(link, dict) else {}
 
 
+def shown_again(event, part, picture, shown):
+    """Return what ``shared`` does where an event asks for what is shown; {} where it asks for the field's picture.
+
+    Args:
+        event: gr.EventData; of the field, of the button, or of another choice.
+        part: of the page: "classify" or "detect".
+        picture: the value of the field; its button means it, where there is one.
+        shown: see ``shared``.
+    """
+    pressed = getattr(event.target, "elem_id", None)
+    meant = pressed == f"{part}-picture" or (pressed == f"{part}-button" and uploaded(picture))
+    return {} if meant else shared(shown)
+
+
 def picture_html(pixels, alt, *, pixelated=False):
     """Return an <img> of pixels (height, width[, 3]) uint8; ``alt`` is HTML already."""
     buffer = io.BytesIO()

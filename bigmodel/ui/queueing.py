@@ -4,6 +4,7 @@ import re
 import time
 from collections import Counter
 from contextlib import contextmanager
+from math import inf
 from urllib.parse import parse_qs
 
 from fastapi import HTTPException
@@ -66,13 +67,14 @@ class Keeper:
         Who has some of a kind begun leaves as many places free, so that two or three cannot hold them all; but where
         one may have any number.
         """
-        begun = Counter(_claim(event) for job in self.queue.active_jobs for event in job or ())
         for kind, waiting in self.queue.event_queue_per_concurrency_id.items():
-            if not waiting.queue:
+            limit = waiting.concurrency_limit
+            free = inf if limit is None else limit - waiting.current_concurrency
+            if not waiting.queue or free <= 0:  # asked a thousand times a second while calls wait
                 continue
-            event = min(waiting.queue, key=lambda event: begun[_claim(event)])
-            limit, left = waiting.concurrency_limit, begun[_claim(event)] if self.limits.calls_per_visitor else 0
-            if limit is None or waiting.current_concurrency + left < limit:
+            begun = Counter(_claim(event) for job in self.queue.active_jobs for event in job or ())
+            event = min(waiting.queue, key=lambda event: begun[_claim(event)])  # noqa: B023
+            if free > begun[_claim(event)] or not self.limits.calls_per_visitor:
                 waiting.queue.remove(event)
                 return [event], event.fn.batch, kind
         return None
