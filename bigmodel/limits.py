@@ -35,7 +35,7 @@ class Limits:
     pictures: int = _limit(50, "that one request may bring: some seconds of one core")
     picture_pixels: int = _limit(25_000_000, "of a picture: 200 MB on its way; of a GIF two thirds, a WebP a third")
     pictures_at_once: int = _limit(2, "requests that look at pictures: each takes all threads")
-    caption_characters: int = _limit(500, "of what is to be drawn: models read some 30 tokens of it")
+    caption_characters: int = _limit(500, "of what is to be drawn: models read some 20 words of it")
     drawings: int = _limit(8, "pictures of one request: work grows with them")
     drawing_steps: int = _limit(100, "of a picture: more change nothing that can be seen")
     drawing_seconds: int = _limit(60, "of work until pictures are given up where they stand")
@@ -52,7 +52,7 @@ class Limits:
     connections: int = _limit(512, "at once: half of the files that a process may commonly open")
     connections_per_visitor: int = _limit(64, "at once, 0 for any number: a browser opens six", lowest=0)
     listen_seconds: int = _limit(30, "that a call goes on, and its answer is kept, while nobody listens to it")
-    sessions: int = _limit(256, "of visits that are kept in memory: each takes 0.4 MB; the longest silent goes")
+    sessions: int = _limit(256, "of visits kept in memory, 16 KB and a picture in Detect each; the longest silent goes")
     memory_bytes: int = _limit(0, "of the process, 0 for nine tenths of the host's; beyond, work is refused", lowest=0)
     stop_seconds: int = _limit(30, "that running requests have when the server is told to stop")
 

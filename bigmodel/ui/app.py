@@ -15,7 +15,7 @@ from bigmodel.errors import ServerError
 from bigmodel.limits import LIMITS
 from bigmodel.registry import TASKS
 from bigmodel.runtime.artifacts import SHIPPED
-from bigmodel.ui import about, logs, metadata, uploads
+from bigmodel.ui import about, logs, metadata, sessions, uploads
 from bigmodel.ui.guard import Guard, impatient, trust_proxy
 from bigmodel.ui.login import Login, admit_mcp
 from bigmodel.ui.models import Models
@@ -43,6 +43,7 @@ def build_app(models_root=None):
             by default those that BIGMODEL_MODELS names, separated by commas, else those that are shipped.
     """
     uploads.claim()
+    sessions.lighten()
     if models_root is None:
         named = [path.strip() for path in os.environ.get("BIGMODEL_MODELS", "").split(",") if path.strip()]
         models_root = named or [SHIPPED] * any(SHIPPED.glob("*/"))
