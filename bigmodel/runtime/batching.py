@@ -68,6 +68,11 @@ class Row(_Wanted):
         self.finished = False  # by a token that ends a text
         self.slot = None
 
+    @property
+    def wanted(self):
+        """Whether its next token is: by one who waits, or by one who is not far behind."""
+        return self.reading or len(self.ready) < self.ahead
+
     def take(self, token, end):
         """Go on by a token; ``end`` ends the text instead."""
         self.remaining -= 1
@@ -183,7 +188,7 @@ class SharedBatch:
         free = self._free_slots()
         arrived = self._admit(free)
         rows = [self._rows[slot] for slot in sorted(self._rows)]
-        rows = [row for row in rows if not row.ended and len(row.ready) < row.ahead and row not in arrived]
+        rows = [row for row in rows if not row.ended and row.wanted and row not in arrived]
         full = [row for row in rows if self.decoder.lengths[row.slot] == self.decoder.max_length]
         for row in full:
             self._safely([row], partial(self._make_room, row))

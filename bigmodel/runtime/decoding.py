@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnxruntime as ort
 
+from bigmodel.errors import ModelFolderError
 from bigmodel.runtime.buffers import Buffer
 
 ELEMENT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -45,7 +46,10 @@ class Decoder:
         self._thread = ThreadPoolExecutor(1, "cuda-graph") if self.recording else None
         self.slots, self.vocab_size = slots, config["vocab_size"]
         self.max_length = config["max_position_embeddings"]
-        pasts = [i for i in self.session.get_inputs() if i.name.startswith("past_key_values.")]
+        inputs = {i.name: i for i in self.session.get_inputs()}
+        if "logits_from" not in inputs:
+            raise ModelFolderError(f"{session.path} is an older export; export the model again")
+        pasts = [i for name, i in inputs.items() if name.startswith("past_key_values.")]
         shape = slots, config["num_key_value_heads"], self.max_length, config["head_dim"]
         dtype = ELEMENT_TYPES[pasts[0].type]
         self._cache = {i.name: Buffer(session, shape, dtype, mirrored=False) for i in pasts}

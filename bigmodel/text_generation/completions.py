@@ -1,9 +1,10 @@
 """The text models for programs that speak OpenAI's interface: POST /v1/completions, streamed or not; GET /v1/models.
 
-Source: platform.openai.com/docs/api-reference/completions; what is asked for and not offered here is refused.
+Source: platform.openai.com/docs/api-reference/completions; those of its fields that are not offered here are refused.
 """
 
 import json
+import random
 import threading
 import time
 import uuid
@@ -17,7 +18,8 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.runtime.batching import Ending
-from bigmodel.text_generation.request import TASK, Request
+from bigmodel.text_generation.request import MAX_SEED, TASK, Request
+from bigmodel.text_generation.serve import INTERVAL_S
 from bigmodel.ui.validation import json_object
 
 # their field -> ours; top_k is none of OpenAI's, but other servers of its interface take it as well
@@ -88,7 +90,7 @@ def _check(models, asked):
     prompt = asked.get("prompt", "")
     prompt = prompt[0] if isinstance(prompt, list) and len(prompt) == 1 else prompt
     values = {ours: asked[theirs] for theirs, ours in FIELDS.items() if asked.get(theirs) is not None}
-    return Request.check(models, prompt=prompt, **values), stops
+    return Request.check(models, **{"prompt": prompt, "seed": random.randrange(MAX_SEED), **values}), stops
 
 
 def _write(generator, request, stops, places):
@@ -104,10 +106,10 @@ def _write(generator, request, stops, places):
         opening, ending = request.opening(generator, request.prompt), Ending()
         settings = {name: getattr(request, name) for name in ("temperature", "top_k", "top_p", "seed")}
         settings |= {"max_new_tokens": request.tokens_of(generator), "deadline": LIMITS.text_seconds}
-        stream = generator.stream(opening, **settings, stop=stops, ending=ending)
+        stream = generator.bursts(opening, **settings, stop=stops, ending=ending, interval=lambda: INTERVAL_S)
         with closing(stream):
-            for piece in stream:
-                yield piece, None, None
+            for pieces in stream:
+                yield "".join(pieces), None, None
         given = len(generator.tokenizer.encode(opening))
         usage = {"prompt_tokens": given, "completion_tokens": ending.tokens, "total_tokens": given + ending.tokens}
         yield "", "stop" if ending.by_itself else "length", usage

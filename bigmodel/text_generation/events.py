@@ -9,7 +9,8 @@ from bigmodel.config import read_json
 from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.text_generation import serve
-from bigmodel.text_generation.request import CHECKS, TASK, Request, names, unknown_characters
+from bigmodel.text_generation.request import CHECKS, TASK, Request, unknown_characters
+from bigmodel.text_generation.runtime import DEFAULTS
 from bigmodel.ui.language import visitor_language
 from bigmodel.ui.texts import words
 from bigmodel.ui.validation import check_number, check_text
@@ -18,20 +19,17 @@ from bigmodel.ui.widgets import provider_name, told
 ALTERNATIVES = 10
 # the fields that a text was written from, kept with it so that it can be continued
 SOURCE = ("model", "kind", "form", "author", "title", "acrostic")
-PASSAGE = ("format", "title", "author", "prompt", "pieces", "kept", "busy", "selected", "seed", "source", "link")
 FORESEEN = ("prompt", *SOURCE)
-# of generation_config.json -> shown where the file has no such value
-SAMPLING = {"max_new_tokens": 200, "temperature": 0.8, "top_k": 50, "top_p": 0.95}
 # what a link carries: /?tab=text&model=…&prompt=…&seed=…
-LINKED = ("model", "prompt", "kind", "form", "author", "title", "acrostic", "seed", *SAMPLING)
+LINKED = ("model", "prompt", "kind", "form", "author", "title", "acrostic", "seed", *DEFAULTS)
 
 
 class TextEvents:
     """The event handlers of one page; they keep no state, since a passage travels with its request.
 
-    A passage is a dict: format, title, author, prompt, pieces (list of str), kept (how many of them it went on from),
-    busy, selected (index of a piece), seed, source (the fields that it was written from), link (what gives the same
-    text). ``page.js`` draws it.
+    A passage is a dict: format, language (None where the model has several), title, author, prompt, pieces (list of
+    str), kept (how many of them it went on from), busy, selected (index of a piece), seed, source (the fields that it
+    was written from), link (what gives the same text). ``page.js`` draws it.
 
     Args:
         models: the Models of the page.
@@ -55,6 +53,7 @@ class TextEvents:
                 kept = self._kept(event, passage, alternatives, values)
             request = Request.check(self.models, **values)
             generator = self.models.get(request.model, TASK)
+            writing = serve.write(generator, request, request.prompt + "".join(kept))
         except BigModelError as error:
             raise told(error) from None
         passage = self._passage(request, kept)
@@ -62,7 +61,7 @@ class TextEvents:
         yield passage, gr.skip(), gr.skip(), gr.update(interactive=True), gr.update(interactive=False), pinned
         idle, shown = (gr.update(interactive=False), gr.update(interactive=True), gr.skip()), passage
         try:
-            for progress in serve.write(generator, request, request.prompt + "".join(kept)):
+            for progress in writing:
                 so_far = {**passage["link"], "max_new_tokens": max(progress.tokens, 1)}  # what a Stop leaves
                 shown = {**passage, "pieces": kept + progress.pieces, "link": so_far}
                 yield shown, facts(generator, request, progress), *[gr.skip()] * 4
@@ -77,7 +76,7 @@ class TextEvents:
 
     def _kept(self, event, passage, alternatives, values):
         """Return the pieces to go on from, and put the fields of their passage in ``values``."""
-        token, place = check_text("token", event.token, limit=200, required=False), alternatives.get("place")
+        token, place = check_text("token", event.token, limit=200), alternatives.get("place")
         if place is None:
             return [token]
         source = _dict(passage.get("source"))
@@ -86,8 +85,16 @@ class TextEvents:
 
     def _passage(self, request, kept):
         source = {name: getattr(request, name) for name in SOURCE}
-        kind = self.models.entries[request.model].card.get("format", "plain")
-        passage = {"format": kind, "prompt": request.prompt, "pieces": kept, "busy": True, "selected": None}
+        card = self.models.entries[request.model].card
+        kind, (language, *more) = card.get("format", "plain"), card.get("languages") or [None]
+        passage = {
+            "format": kind,
+            "language": None if more else language,
+            "prompt": request.prompt,
+            "pieces": kept,
+            "busy": True,
+            "selected": None,
+        }
         named = {"title": request.title, "author": request.author, "seed": request.seed, "source": source}
         named["kept"] = len(kept)
         # going on from a token is beginning with all that stands before, of which a model sees the end alone
@@ -115,15 +122,17 @@ class TextEvents:
 
     def stop(self, passage):
         """Settle the page after the work was cancelled."""
-        passage = _passage(passage)
+        passage = _dict(passage)
         if not passage.get("source"):
             return [gr.skip()] * 4
         passage = {**passage, "busy": False}
+        if len(passage.get("pieces") or []) == passage.get("kept"):
+            passage.pop("link", None)  # nothing was made
         return passage, self._alternatives(passage), gr.update(interactive=False), gr.update(interactive=True)
 
     def look_inside(self, event: gr.EventData, passage):
         """Show what else could have stood at the chosen token."""
-        passage = _passage(passage)
+        passage = _dict(passage)
         if passage.get("busy") or not passage.get("source"):
             return gr.skip(), gr.skip()
         try:
@@ -147,20 +156,20 @@ class TextEvents:
         Without a link it is the first model that writes the visitor's language.
         """
         given = linked(_dict(values))
-        known = names(self.models, wait=True)
+        known = self.models.names(TASK, wait=True)
         language = visitor_language(request)
         fitting = [name for name in known if language in self.models.entries[name].card.get("languages", ())]
         wanted = given.pop("model", None)
         return wanted if wanted in known else next(iter(fitting or known), None), given
 
     def sampling(self, model):
-        """Return a model's own sampling settings: values of SAMPLING's keys."""
+        """Return a model's own sampling settings: values of DEFAULTS' keys."""
         entry = self.models.entries.get(model)
         try:
             own = read_json(entry.path / "generation_config.json") if entry else {}
         except BigModelError:
             own = {}
-        found = {name: own.get(name, value) for name, value in SAMPLING.items()}
+        found = {name: own.get(name, value) for name, value in DEFAULTS.items()}
         return {**found, "max_new_tokens": min(found["max_new_tokens"], LIMITS.new_tokens)}
 
 
@@ -174,7 +183,7 @@ def facts(generator, request, progress):
     ]
     if progress.note:
         parts.append(words(progress.note))
-    skipped = unknown_characters(generator, request.prompt + request.author + request.title)
+    skipped = [c for c in unknown_characters(generator, request.prompt + request.author + request.title) if c.strip()]
     warning = f'<p class="skipped">{words("skipped")} {escape(" ".join(skipped))}</p>' if skipped else ""
     return f"<p>{' · '.join(parts)}</p>{warning}"
 
@@ -187,7 +196,7 @@ def linked(values):
         if value is None:
             continue
         try:
-            if name in SAMPLING or name == "seed":
+            if name in DEFAULTS or name == "seed":
                 value = float(value)
             value = CHECKS[name](value)
             fields[name] = str(value) if name == "seed" else value
@@ -212,11 +221,6 @@ def _seed(how, text):
         return text  # refused, with its limits, by the check of the field
 
 
-def _passage(value):
-    """Return the parts of a passage that came back from the browser; {} for anything else."""
-    return {name: value[name] for name in PASSAGE if name in value} if isinstance(value, dict) else {}
-
-
 def _dict(value):
     """Return what the browser sent back for a dict; {} for anything else."""
     return value if isinstance(value, dict) else {}
@@ -228,5 +232,5 @@ def _pieces(passage, place):
     if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
         raise InputError("passage", "must be a list of texts")
     place = check_number("place", place, 0, len(pieces), whole=True, optional=False)
-    check_text("passage", "".join(pieces), limit=LIMITS.passage_characters)
+    check_text("passage", "".join(pieces[:place]), limit=LIMITS.passage_characters)
     return pieces[:place]

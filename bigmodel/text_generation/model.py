@@ -20,9 +20,11 @@ def make_model(config, vocab_size):
         vocab_size: of the trained tokenizer, rounded up to a multiple of 64 for fast products.
     """
     torch.manual_seed(config.settings.seed)
-    model = CausalLM(dataclasses.replace(config.transformer, vocab_size=-(-vocab_size // 64) * 64))
-    if config.init_from:
-        model.load_state_dict(from_pretrained(config.init_from).state_dict())
+    begun = from_pretrained(config.init_from) if config.init_from else None
+    rows = begun.config.vocab_size if begun else -(-vocab_size // 64) * 64
+    model = CausalLM(dataclasses.replace(config.transformer, vocab_size=rows))
+    if begun:
+        model.load_state_dict(begun.state_dict())
     return model
 
 

@@ -127,7 +127,7 @@ class Acrostic:
         missing = [character for character in acrostic if character not in vocabulary]
         if missing:
             raise InputError("acrostic", f"the model does not know {''.join(missing)}")
-        self.width = FORMS[form][1]
+        self.acrostic, self.width = acrostic, FORMS[form][1]
         self.first = [vocabulary[character] for character in acrostic]
         self.end = vocabulary[START]
         self.stops = [[vocabulary[c] for c in stops if c in vocabulary] for stops in ("，？！", "。？！")]
@@ -135,12 +135,18 @@ class Acrostic:
         self.characters = array("q", (id_ for token, id_ in vocabulary.items() if len(token) == 1 and token.isalpha()))
 
     def __call__(self, ids, text):
-        """Return the id, or the list of ids, that may come next; ``text`` is the body so far."""
+        """Return the id, or the list of ids, that may come next; ``text`` is the body so far.
+
+        Raises:
+            InputError: a line of it begins with another character.
+        """
         count, characters = 0, 0
         for character in text:
             if character in LINE_ENDS:
                 count, characters = count + 1, 0
-            else:
+            elif character.isalpha():
+                if not characters and count < len(self.first) and character != self.acrostic[count]:
+                    raise InputError("acrostic", f"a line of the poem begins with {character}")
                 characters += 1
         if characters >= self.width:  # longer where the first words are
             last = count + 1 >= len(self.first)

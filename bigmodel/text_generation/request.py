@@ -34,8 +34,10 @@ CHECKS = {
     "acrostic": lambda value: check_text("acrostic", value, limit=MAX_ACROSTIC).strip(),
     "k": lambda value: check_number("k", value, 1, 50, whole=True, optional=False),
 }
+POEM = ("kind", "form", "author", "title", "acrostic")  # fields that a poem alone has
 # language -> how Unicode names its letters begin
 SCRIPTS = {"en": ("LATIN", "FEMININE", "MASCULINE"), "zh": ("CJK",)}
+MARKS = ("COMBINING", "VARIATION", "DIGIT")  # signs of any script, and its digits
 _HAN = re.compile("[\u3400-\u9fff]")
 
 
@@ -64,10 +66,12 @@ class Request:
             InputError: names the first field that is wrong, and its limit.
         """
         checked = {name: CHECKS[name](value) for name, value in values.items()}
-        checked["model"] = choose_model(models, checked.get("model"), checked.get("prompt", ""))
-        request = cls(**{f.name: checked[f.name] for f in fields(cls) if f.name in checked})
-        card = models.entries[request.model].card
-        if card.get("format") != "poetry":
+        words = "".join(checked.get(name) or "" for name in ("prompt", *POEM))
+        checked["model"] = choose_model(models, checked.get("model"), words)
+        poetry = models.entries[checked["model"]].card.get("format") == "poetry"
+        known = [f.name for f in fields(cls) if f.name in checked and (poetry or f.name not in POEM)]
+        request = cls(**{name: checked[name] for name in known})
+        if not poetry:
             check_text("prompt", request.prompt, limit=LIMITS.prompt_characters, required=True)
         elif request.acrostic:
             form_for_acrostic(request.acrostic, request.form)
@@ -105,13 +109,8 @@ class Request:
         return lambda ids, text: acrostic(ids, body + text)
 
 
-def names(models, *, wait=False):
-    """Return the names of the text models that are here; ``wait``: see Models.of_task."""
-    return [entry.name for entry in models.of_task(TASK, wait=wait)]
-
-
-def choose_model(models, name, prompt):
-    """Return the name of the model to use: the one asked for, or the first that writes the prompt's script.
+def choose_model(models, name, words):
+    """Return the name of the model to use: the one asked for, or the first that writes the script of some words.
 
     Raises:
         InputError: the model is unknown or broken, or there is none at all.
@@ -123,7 +122,7 @@ def choose_model(models, name, prompt):
         return name
     if not entries:
         raise InputError("model", "this host has no text model")
-    language = "zh" if _HAN.search(prompt) else "en"
+    language = "zh" if _HAN.search(words) else "en"
     suitable = [entry for entry in entries if language in entry.card.get("languages", ())]
     return (suitable or entries)[0].name
 
@@ -137,8 +136,8 @@ def unknown_characters(generator, text):
     languages = generator.folder.card.get("languages", ())
     scripts = tuple(script for language in languages for script in SCRIPTS.get(language, ()))
     if generator.format != "poetry" and scripts and all(language in SCRIPTS for language in languages):
-        letters = dict.fromkeys(character for character in text if character.isalpha())
-        unknown += [c for c in letters if c not in unknown and not unicodedata.name(c, "").startswith(scripts)]
+        signs = dict.fromkeys(c for c in text if c.isalpha() or unicodedata.category(c) in ("Mn", "Mc", "Nd"))
+        unknown += [c for c in signs if c not in unknown and not unicodedata.name(c, "").startswith(scripts + MARKS)]
     return unknown
 
 

@@ -22,9 +22,10 @@ from bigmodel.text_generation.poetry import START
 DEFAULTS = {"max_new_tokens": 256, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 MAX_SEED = 2**64 - 1
 MAX_CHARACTERS = 1_000_000
+PATIENCE_S = 1  # after which one who still waits is asked whether to go on
 # name -> type, lowest, highest value
 LIMITS = {
-    "max_new_tokens": (Integral, 1, 4096),
+    "max_new_tokens": (Integral, 1, 1_000_000),
     "temperature": (Real, 0, 10),
     "top_k": (Integral, 0, 100_000),
     "top_p": (Real, 1e-6, 1),
@@ -136,7 +137,8 @@ class TextGenerator:
 
         Args:
             interval: function that returns the seconds between two lists; the first comes at once. Who needs no single
-                token leaves the work of a batch to one thread, which is quicker for all.
+                token leaves the work of a batch to one thread, which is quicker for all. While a text waits for a slot
+                an empty list comes each second, where the iterator may be closed.
             prompt, max_new_tokens, temperature, top_k, top_p, seed, constraint, stop, deadline, ending: see ``stream``.
 
         Raises:
@@ -271,13 +273,14 @@ class TextGenerator:
         return row_of, deadline
 
     def _bursts(self, row, stops, deadline, interval=lambda: 0.0, ending=None):
-        """Yield the text of a row in lists of pieces; the row joins the batch, and leaves it in any case."""
+        """Yield the text of a row in lists of pieces, empty ones while it waits; it leaves the batch in any case."""
         decoder, finder, ending = self.tokenizer.stream(), _StopFinder(stops), ending or Ending()
-        until = 0.0
+        until, deadline = 0.0, math.inf if deadline is None else deadline
         self.batch.join(row)
         try:
-            while deadline is None or time.monotonic() < deadline:
-                if not (ids := self.batch.read(row, until, deadline)):
+            while time.monotonic() < deadline:
+                ids = self.batch.read(row, until, min(deadline, time.monotonic() + PATIENCE_S))
+                if not ids and (row.ended or row.cancelled):
                     ending.by_itself = row.finished
                     break
                 until, pieces = time.monotonic() + interval(), []
@@ -287,7 +290,7 @@ class TextGenerator:
                     if finder.found:
                         ending.by_itself = True
                         break
-                if pieces:
+                if pieces or not ids:
                     yield pieces
                 if finder.found:
                     return

@@ -34,7 +34,7 @@ class Progress:
 
 
 def write(generator, request, body):
-    """Yield the Progress of going on from ``body``, at most 20 times a second, and once at the end.
+    """Return an iterator of the Progress of going on from ``body``, at most 20 times a second, and once at the end.
 
     Closing this generator stops the model's work.
 
@@ -42,8 +42,11 @@ def write(generator, request, body):
         generator: a TextGenerator.
         request: a Request.
         body: the visitor's prompt and what was written so far.
+
+    Raises:
+        InputError: the model cannot go on from that.
     """
-    progress, ending, start = Progress(), Ending(), time.monotonic()
+    ending = Ending()
     stream = generator.bursts(
         request.opening(generator, body),
         max_new_tokens=request.tokens_of(generator),
@@ -56,6 +59,11 @@ def write(generator, request, body):
         ending=ending,
         interval=lambda: max(INTERVAL_S, generator.batch.active / PIECES_PER_S),
     )
+    return _progress(stream, ending)
+
+
+def _progress(stream, ending):
+    progress, start = Progress(), time.monotonic()
     with closing(stream):
         for pieces in stream:
             progress.pieces += pieces

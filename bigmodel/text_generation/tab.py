@@ -7,9 +7,10 @@ import gradio as gr
 from bigmodel.errors import BigModelError
 from bigmodel.limits import LIMITS
 from bigmodel.text_generation import serve
-from bigmodel.text_generation.events import FORESEEN, LINKED, SAMPLING, TextEvents
+from bigmodel.text_generation.events import FORESEEN, LINKED, TextEvents
 from bigmodel.text_generation.poetry import FORMS, KINDS
-from bigmodel.text_generation.request import CHECKS, TASK, Request, names
+from bigmodel.text_generation.request import CHECKS, TASK, Request
+from bigmodel.text_generation.runtime import DEFAULTS
 from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
@@ -70,7 +71,7 @@ def build(models):
 
 
 def _compose(models):
-    choices = models.titled(names(models))
+    choices = models.titled(models.names(TASK))
     form = {
         # chosen when the page is opened, by the visitor's language or the link
         "model": gr.Radio(choices, value=None, label=t("model"), elem_classes="segmented", visible=bool(choices)),
@@ -119,7 +120,7 @@ def _options():
 
 
 def _slider(name, low, high, step):
-    return gr.Slider(low, high, min(SAMPLING[name], high), step=step, label=t(name), info=t(f"{name}_hint"), buttons=[])
+    return gr.Slider(low, high, min(DEFAULTS[name], high), step=step, label=t(name), info=t(f"{name}_hint"), buttons=[])
 
 
 def _result(sharing):
@@ -182,7 +183,7 @@ def _listen(models, form, result, sharing):
 
 def _follow_model(models, events, form, sharing, quiet):
     """Connect what arranges the form for a model: the one chosen, or the one that the page is opened with."""
-    layout = [form[name] for name in ("prompt", "fields", "plain_examples", "poetry_examples", *SAMPLING)]
+    layout = [form[name] for name in ("prompt", "fields", "plain_examples", "poetry_examples", *DEFAULTS)]
     linked = [form[name] for name in LINKED]
     arranged = gr.State()  # the model that the fields were last arranged for
 
@@ -215,11 +216,11 @@ def _follow_model(models, events, form, sharing, quiet):
     def only_sound():
         """Show the models that could be fetched and opened."""
         models.wait()
-        choices = models.titled(names(models))
+        choices = models.titled(models.names(TASK))
         return gr.update(choices=choices, visible=bool(choices)), gr.update(visible=not choices)
 
     form["model"].change(choose_model, [form["model"], form["prompt"], arranged], [*layout, arranged], **quiet)
-    sharing.receive(welcome, list(dict.fromkeys([*linked, *layout, arranged])), "#write")
+    sharing.receive(welcome, list(dict.fromkeys([*linked, *layout, arranged])), form["model"], "#write")
     gr.on(None, only_sound, None, [form["model"], form["empty"]], **quiet)
 
 

@@ -38,7 +38,7 @@ def configure(arguments):
         own = ((command.own_corpus(arguments.train), 1),)
         config = dataclasses.replace(config, train=own, valid=None, languages=())  # of any script
     if arguments.init_from:
-        about = read_config(arguments.init_from).get("bigmodel") or {}
+        about = read_config(arguments.init_from).get("bigmodel", {})
         if (form := about.get("format", "plain")) != config.format:
             raise ConfigError(f"{arguments.init_from} is of the format {form}, not {config.format}; give its --preset")
         decoder = read_json(arguments.init_from / "tokenizer.json").get("decoder") or {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bigmodel.config import read_config
-from bigmodel.errors import BigModelError, InputError, ModelFolderError
+from bigmodel.errors import BigModelError, InputError, ModelFolderError, first_line
 from bigmodel.runtime.artifacts import fetch, is_hub_id
 from bigmodel.ui import logs, zero_gpu
 from bigmodel.ui.texts import titled
@@ -73,7 +73,7 @@ class Models:
 
     def _describe(self, folder):
         try:
-            card = read_config(folder).get("bigmodel") or {}
+            card = read_config(folder).get("bigmodel", {})
             name = card.get("name", folder.name)
             if name in self.entries:
                 return Entry(str(folder), folder, fault=f"{folder.name}: another folder is named {name} already")
@@ -115,7 +115,7 @@ class Models:
 
     def _fetch(self, entry):
         folder = fetch(entry.path)
-        card = read_config(folder).get("bigmodel") or {}
+        card = read_config(folder).get("bigmodel", {})
         if card.get("task") not in self.loaders:
             raise ModelFolderError(f"{entry.path}: bigmodel.task of its config.json is {card.get('task')!r}")
         entry.path, entry.card = folder, card
@@ -130,6 +130,10 @@ class Models:
             self.wait()
             return self.of_task(task)
         return found
+
+    def names(self, task, *, wait=False):
+        """Return the names of ``of_task``."""
+        return [entry.name for entry in self.of_task(task, wait=wait)]
 
     def titled(self, names):
         """Return (title, name) of each of some models, as a picker takes them."""
@@ -159,7 +163,7 @@ class Models:
 
 def _public(error, folder):
     """Return the first line of an error without the host's own path before the folder's name."""
-    line = str(error).splitlines()[0]
+    line = first_line(error)
     return line.replace(f"{folder.parent}/", "") if isinstance(folder, Path) else line
 
 

@@ -163,6 +163,13 @@ def test_one_who_reads_slowly_stands_still_and_goes_on():
     assert rest == read_all(SharedBatch(CountingDecoder(), [0]), row([1], 80))
 
 
+def test_one_who_waits_for_many_tokens_gets_them():
+    batch = SharedBatch(CountingDecoder(), [0])
+    one = row([1], 80, ahead=4)
+    batch.join(one)
+    assert len(batch.read(one, time.monotonic() + 0.2)) == 80
+
+
 def test_work_beside_the_texts_finds_its_slot_while_all_are_taken():
     decoder = CountingDecoder(slots=3)
     batch = SharedBatch(decoder, [0])

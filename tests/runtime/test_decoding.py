@@ -1,11 +1,13 @@
 """The cache: rows join, leave and sit out without a trace in each other's logits."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bigmodel.config import read_json
+from bigmodel.errors import ModelFolderError
 from bigmodel.runtime.buffers import Buffer
 from bigmodel.runtime.decoding import Decoder
 from bigmodel.runtime.session import create_session
@@ -39,6 +41,12 @@ def alone(tiny_stories, texts):
 def steps(decoder, ids, prompt):
     rows = [decoder.prefill(0, ids[:prompt])[0]]
     return np.array(rows + [decoder.step([0], [token])[0].copy() for token in ids[prompt:]])
+
+
+def test_an_older_export_is_named(tiny_stories):
+    make = decoder_maker(tiny_stories, ort=SimpleNamespace(get_inputs=list))
+    with pytest.raises(ModelFolderError, match="model_quantized.onnx is an older export; export the model again"):
+        make(1)
 
 
 def test_steps_equal_prefill(tiny_exact, texts):

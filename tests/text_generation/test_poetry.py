@@ -83,5 +83,8 @@ def test_acrostic_forces_lines_and_end():
         text += tokens[ids[-1]]
     assert text == "春水水水水，夏水水水水。秋水水水水。"
     assert constraint([], "春水水水水水水") == constraint([], "春水水水水")  # a first line of a visitor's, too long
+    assert constraint([], "春水水水水， ") == constraint([], "春水水水水，")  # signs are no characters of a line
+    with pytest.raises(InputError, match="begins with 山"):
+        constraint([], "春水水水水，“山水")
     with pytest.raises(InputError, match="雪"):
         poetry.Acrostic("雪", "五言", vocabulary)

@@ -11,6 +11,7 @@ import pytest
 
 from bigmodel.errors import InputError
 from bigmodel.runtime.batching import Ending
+from bigmodel.text_generation import runtime
 from bigmodel.text_generation.poetry import Acrostic, encode_prompt, form_for_acrostic, form_of
 from bigmodel.text_generation.runtime import START, TextGenerator
 
@@ -108,6 +109,19 @@ def test_a_full_batch_waits_for_a_slot(stories):
         stream.close()
 
 
+def test_who_waits_for_a_slot_can_leave(stories, monkeypatch):
+    monkeypatch.setattr(runtime, "PATIENCE_S", 0.01)
+    streams = [stories.stream("Once", max_new_tokens=1000) for _ in range(stories.batch.slots)]
+    for stream in streams:
+        next(stream)
+    waiting = stories.bursts("Once", max_new_tokens=5)
+    assert next(waiting) == next(waiting) == []
+    waiting.close()
+    for stream in streams:
+        stream.close()
+    assert "".join(stories.stream("Once", max_new_tokens=5))
+
+
 def test_deadline(stories):
     start = time.monotonic()
     text = "".join(stories.stream("Once", max_new_tokens=4096, deadline=0.3))
@@ -146,7 +160,7 @@ def test_long_prompts(stories, poems):
         ("prompt", 3),
         ("prompt", "\ud800"),
         ("max_new_tokens", 0),
-        ("max_new_tokens", 5000),
+        ("max_new_tokens", 1_000_001),
         ("max_new_tokens", 2.5),
         ("temperature", -0.1),
         ("temperature", "hot"),

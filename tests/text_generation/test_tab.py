@@ -8,8 +8,9 @@ import pytest
 from bigmodel.errors import InputError
 from bigmodel.limits import Limits
 from bigmodel.text_generation import serve
-from bigmodel.text_generation.events import SAMPLING, TextEvents, linked
+from bigmodel.text_generation.events import TextEvents, linked
 from bigmodel.text_generation.request import Request, choose_model, unknown_characters
+from bigmodel.text_generation.runtime import DEFAULTS
 from bigmodel.text_generation.tab import PLAIN_EXAMPLES, POETRY_EXAMPLES, build, load
 from bigmodel.ui.models import Models
 
@@ -49,6 +50,7 @@ def test_the_tab_launches_alone(models):
 def test_model_is_chosen_by_script(models):
     assert choose_model(models, None, "春眠") == "tiny-poetry"
     assert choose_model(models, None, "spring") == "tiny-stories"
+    assert Request.check(models, prompt="", form="七绝").model == "tiny-poetry"
     with pytest.raises(InputError, match="model: this host has no text model"):
         choose_model(Models([], {}), None, "")
 
@@ -65,8 +67,33 @@ def test_opening_of_a_poem(models, poems):
     assert unknown_characters(poems, "春晓x") == ["x"]
 
 
+def test_a_plain_model_has_none_of_a_poem_s_fields(events, models):
+    request = Request.check(models, prompt="Once", model="tiny-stories", author="李白", acrostic="春夏", kind="唐诗")
+    assert (request.author, request.acrostic, request.kind) == ("", "", None)
+    passage, line, _ = last(events, author="李白", title="山中")
+    assert "skipped" not in line and passage["link"]["author"] == ""
+
+
 def test_letters_of_other_scripts_are_unknown(stories):
     assert unknown_characters(stories, "Café 春 “a” я 🦊 春") == ["春", "я"]
+    assert unknown_characters(stories, "Cafe\u0301 1 नमस्ते ٣") == [*"नमस्ते", "٣"]
+
+
+def test_the_end_of_a_line_is_not_said_to_be_skipped(events):
+    line = last(events, prompt="春\n山x", model="tiny-poetry")[1]
+    assert "⟦skipped⟧ x</p>" in line
+
+
+def test_what_a_model_cannot_go_on_from_leaves_the_page_as_it_is(events):
+    for values in ({"prompt": "яя"}, {"model": "tiny-poetry", "prompt": "", "acrostic": "龘春"}):
+        work = events.write(event("generate"), {}, {}, *(VALUES | POEM | values).values())
+        with pytest.raises(gr.Error):
+            next(work)
+
+
+def test_a_passage_says_its_language(events):
+    assert last(events)[0]["language"] == "en"
+    assert last(events, model="tiny-poetry", prompt="春")[0]["language"] == "zh"
 
 
 def test_a_model_of_ones_own_text_knows_every_letter(stories, monkeypatch):
@@ -108,6 +135,7 @@ def test_what_a_text_was_made_of_outlives_a_look_inside_and_a_stop(events):
     assert passage["link"]["seed"] == 4
     assert events.look_inside(event("passage", index=1), passage)[0]["link"] == passage["link"]
     assert events.stop(passage)[0]["link"] == passage["link"]
+    assert "link" not in events.stop({**passage, "pieces": []})[0]  # nothing was made
 
 
 def test_again_is_the_text_that_is_shown(events):
@@ -183,4 +211,4 @@ def test_foresee_is_silent_about_bad_fields(events):
 
 def test_sampling_is_the_models_own(events):
     assert events.sampling("tiny-stories") == {"max_new_tokens": 24, "temperature": 0.8, "top_k": 40, "top_p": 0.95}
-    assert events.sampling(None) == SAMPLING
+    assert events.sampling(None) == DEFAULTS

@@ -78,6 +78,12 @@ def test_a_new_beginning_has_the_preset_s_dropout(tmp_path):
         assert torch.allclose(weight, second.state_dict()[name], atol=1e-3)  # kept in 16 bits
 
 
+def test_a_beginning_may_have_more_rows_than_tokens(tmp_path):
+    config = find_preset(presets.PRESETS, "stories")
+    save_pretrained(make_model(config, 400), tmp_path / "first")
+    assert make_model(dataclasses.replace(config, init_from=tmp_path / "first"), 300).config.vocab_size == 448
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "folder"])
 def test_other_sources_and_characters(tmp_path, capsys, kind):
     (tmp_path / "own").mkdir()
