@@ -14,6 +14,7 @@ from bigmodel.errors import ModelFolderError, first_line
 from bigmodel.runtime.onnx_files import external_data
 
 SHIPPED = Path(__file__).parents[2] / "export" / "artifacts"
+LISTED = (".onnx", ".json", ".safetensors")  # none may lie in a folder that its manifest does not name
 MANIFEST = "manifest.json"
 READS_PICTURES = ("image_classification", "object_detection")  # tasks without a text
 SAFE_PATTERNS = ("*.json", "*.safetensors", "*.onnx", "*.md", "*.png")
@@ -59,8 +60,9 @@ class ModelFolder:
             path = fetch(given)
         files = verify(path)
         folder = replace(cls.unchecked(path), files=files)
-        if task and (own := folder.card.get("task")) != task:
-            raise ModelFolderError(f"{path} is a model of {own or 'no task'}, not of {task}")
+        own = folder.card.get("task", "text_generation")  # as export and card take it
+        if task and own != task:
+            raise ModelFolderError(f"{path} is a model of {own}, not of {task}")
         return folder
 
     @classmethod
@@ -74,7 +76,7 @@ class ModelFolder:
     @property
     def card(self):
         """Return the "bigmodel" part of config.json: task, name, format, title, languages, description."""
-        return self.config.get("bigmodel") or {}
+        return self.config.get("bigmodel", {})
 
     @property
     def name(self):
@@ -201,7 +203,7 @@ def verify(folder):
         if _sha256(folder / name) != expected:
             raise ModelFolderError(f"{folder / name} differs from its checksum in {MANIFEST}")
     for name in found:
-        if name.endswith((".onnx", ".json", ".safetensors")) and name not in files and name != MANIFEST:
+        if name.endswith(LISTED) and name not in files and name != MANIFEST:
             raise ModelFolderError(f"{folder / name} is not listed in {MANIFEST}")
         if name.endswith(".onnx"):
             _check_external_data(folder, name, files)
@@ -212,7 +214,7 @@ def _needed(folder, found):
     """Return the files that a folder cannot do without: what a text or a picture is prepared by depends on the task."""
     if "config.json" not in found:
         return ("config.json",)
-    card = read_config(folder).get("bigmodel") or {}
+    card = read_config(folder).get("bigmodel", {})
     return ("preprocessor_config.json" if card.get("task") in READS_PICTURES else "tokenizer.json",)
 
 

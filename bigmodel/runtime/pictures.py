@@ -5,8 +5,10 @@ fraction of its size, and every other format is made smaller at once, so that me
 """
 
 import io
+import re
 import stat
 import struct
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from bigmodel.config import read_json
-from bigmodel.errors import InputError, ModelFolderError
+from bigmodel.errors import BigModelError, InputError, ModelFolderError
 
 # format -> its share of the pixels; the last two hold a picture several times while it is decoded
 SHARES = {"JPEG": 1, "PNG": 1, "BMP": 1, "GIF": 0.672, "WEBP": 0.336}
@@ -26,7 +28,10 @@ FIELD = "image"  # of the request, in messages
 UNREADABLE = f"cannot be read as a picture; give a whole {', '.join(SHARES)} file"
 WHITE = (255, 255, 255, 255)
 SCANS = 200  # of a JPEG; a progressive one has some ten, and each is decoded over the whole picture
-COMMENT = 16_384  # bytes of a GIF's comments, which Pillow joins piece by piece
+MARKERS, FILLING = 2000, 64  # of a JPEG, and bytes before one
+COMMENT = 16_384  # bytes of a GIF's comments, which Pillow joins piece by piece, and of what is nothing
+_MARKER = re.compile(rb"\xff(?=[^\x00\xd0-\xd7])\xff*")  # the beginning of one, of which a scan's data have none
+_BARE = b"\x00\x01\xd0\xd1\xd2\xd3\xd4\xd5\xd6\xd7\xd8"  # markers without a length, and what is no marker
 # EXIF's orientation -> how a picture that is stored so stands upright
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -99,6 +104,17 @@ def open_picture(source, limits=USUAL):
         raise InputError(FIELD, UNREADABLE) from error
 
 
+@contextmanager
+def naming(path):
+    """Let what is wrong with a picture name its file."""
+    try:
+        yield
+    except InputError as error:
+        if error.field != FIELD:
+            raise
+        raise BigModelError(f"{path}: {error}") from error
+
+
 def _read(source, longest):
     if isinstance(source, str | Path):
         try:
@@ -124,27 +140,32 @@ def _refuse_traps(data):
         InputError: a JPEG with many scans or more than one part of EXIF data, or a GIF with a long comment.
     """
     if data.startswith(b"\xff\xd8"):
-        trap = data.count(b"\xff\xda") > SCANS or _exif_parts(data) > 1
+        trap = _is_jpeg_trap(data)
     else:
         trap = data.startswith(b"GIF8") and _comment_bytes(data) > COMMENT
     if trap:
         raise InputError(FIELD, UNREADABLE)
 
 
-def _exif_parts(data):
-    """Return how many segments of EXIF data a JPEG has before its first scan."""
-    at, count = 2, 0
-    while at + 10 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
-        if data[at + 1] == 0xFF:  # filling
-            at += 1
-            continue
-        count += data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0"
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return count
+def _is_jpeg_trap(data):
+    """Whether a JPEG has, up to its end, too many scans, markers or filling, or several parts of EXIF data."""
+    at, scans, parts = 2, 0, 0
+    for _ in range(MARKERS):
+        found = _MARKER.search(data, at)
+        if not found or (marker := data[found.end() : found.end() + 1]) in (b"", b"\xd9"):
+            return scans > SCANS or parts > 1
+        if found.end() - found.start() > FILLING:
+            return True
+        at = found.end() + 1
+        if marker not in _BARE:
+            scans += marker == b"\xda"
+            parts += marker == b"\xe1" and data[at + 2 : at + 8] == b"Exif\0\0"
+            at += int.from_bytes(data[at : at + 2], "big")
+    return True
 
 
 def _comment_bytes(data):
-    """Return how many bytes of comments a GIF has, as far as they are too many."""
+    """Return how many bytes of comments a GIF has, of nothing, and parts of extensions, as far as they are too many."""
     colours = lambda flags: 3 << (flags & 7) + 1 if flags & 0x80 else 0  # noqa: E731
     count = 0
     try:
@@ -152,11 +173,11 @@ def _comment_bytes(data):
         while data[at] != 0x3B and count <= COMMENT:
             kind, comment = data[at], data[at] == 0x21 and data[at + 1] == 0xFE
             if kind not in (0x21, 0x2C):
-                at += 1
+                at, count = at + 1, count + 1
                 continue
             at += 2 if kind == 0x21 else 11 + colours(data[at + 9])
             while (size := data[at]) and count <= COMMENT:
-                count += size * comment
+                count += size if comment else kind == 0x21
                 at += size + 1
             at += 1
     except IndexError:  # cut off

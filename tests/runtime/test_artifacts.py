@@ -51,7 +51,10 @@ def test_a_model_of_another_task(folder):
         ModelFolder.open(folder, "translation")
 
 
-@pytest.mark.parametrize("content, words", [("[]", "is not an object"), ('{"bigmodel": "x"}', "is no description")])
+NO_CONFIG = [("[]", "is not an object"), ('{"bigmodel": "x"}', "is no description"), ('{"bigmodel": null}', "is no")]
+
+
+@pytest.mark.parametrize("content, words", NO_CONFIG)
 def test_a_config_that_is_none(folder, content, words):
     (folder / "config.json").write_text(content)
     write_manifest(folder)

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from bigmodel.config import write_json
 from bigmodel.errors import BigModelError, InputError
-from bigmodel.runtime.pictures import Preparation, open_picture, place
+from bigmodel.runtime.pictures import SCANS, Preparation, open_picture, place
 
 RGB = Preparation((32, 32), (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 GREY = Preparation((28, 28), (0.286,), (0.353,), (0,))
@@ -165,12 +165,20 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+def scans(count):
+    """A progressive JPEG whose last scan comes so often."""
+    data = encoded(Image.fromarray(gradient(32, 32)), "JPEG", progressive=True)
+    return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * (count - 1) + data[-2:]
+
+
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
 BAD = {
     "bomb": (bomb(), "25 million"),
     "truncated": (encoded(Image.fromarray(gradient(300, 300)), "JPEG")[:4000], "cannot be read as a picture"),
     "html": (b"<!doctype html><html><body>hello</body></html>", "cannot be read as a picture"),
-    "scans": (encoded(Image.new("L", (9, 9)), "JPEG") + b"\xff\xda" * 300, "cannot be read as a picture"),
+    "scans": (scans(300), "cannot be read as a picture"),
+    "filling": (b"\xff\xd8" + b"\xff" * 70_000 + scans(1)[2:], "cannot be read as a picture"),
+    "nothing in a GIF": (encoded(Image.new("L", (9, 9)), "GIF")[:-1] + bytes(100_000) + b";", "cannot be read"),
     "EXIF data twice": (twice(turned()), "cannot be read as a picture"),
     "a comment": (encoded(Image.new("L", (9, 9)), "GIF", comment=b"a" * 20_000), "cannot be read as a picture"),
     "a device": ("/dev/zero", "cannot be read"),
@@ -190,6 +198,13 @@ def test_what_cannot_be_read_is_said(name):
     source, message = BAD[name]
     with pytest.raises(InputError, match=f"image: .*{message}"):
         open_picture(source)
+
+
+def test_what_follows_a_jpeg_does_not_count():
+    """Telephones put a film after a picture."""
+    data = scans(1)
+    film = np.random.default_rng(0).integers(0, 256, 12_000_000, np.uint8).tobytes() + b"\xff\xda" * SCANS
+    assert (open_picture(data + film).pixels == open_picture(data).pixels).all()
 
 
 def test_a_missing_file_is_named():
@@ -215,7 +230,7 @@ def test_memory_stays_flat(name, tmp_path):
     code = f"""
 import resource, numpy as np
 from bigmodel.errors import InputError
-from bigmodel.runtime.pictures import open_picture
+from bigmodel.runtime.pictures import SCANS, open_picture
 open_picture(np.zeros((9, 9, 3), np.uint8))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
