@@ -261,7 +261,7 @@ def read_config(folder):
     values = read_json(path)
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is not an object of JSON")
-    if not _is_description(values.get("bigmodel") or {}):
+    if not _is_description(values.get("bigmodel", {})):
         raise ConfigError(f"{path}: bigmodel is no description of a model")
     return values
 

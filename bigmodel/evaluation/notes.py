@@ -1,5 +1,8 @@
 """The words that every model card uses, and how figures are written in it."""
 
+import json
+import re
+
 from bigmodel.evaluation.results import SPLITS
 
 # in the order of the table's columns
@@ -92,7 +95,7 @@ def table(entries, engines, named, written):
 def earlier(facts):
     """Return the trainings whose weights a training began with, of metrics.json's "training", the latest first."""
     found = []
-    while facts := facts.get("init_from"):
+    while (facts := facts.get("init_from")) and "minutes" in facts:
         found.append(facts)
     return found
 
@@ -116,3 +119,13 @@ def plain(note):
 def listed(settings):
     """Return settings as "temperature 0.8, top_k 40"."""
     return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def quoted(text):
+    """Return a text as Python spells it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def cell(text):
+    """Return a text that Markdown shows as it is, within a table."""
+    return re.sub(r"([\\`*_|<>\[\]~$])", r"\\\1", " ".join(text.split()))

@@ -39,7 +39,7 @@ def table(artifacts):
     for name, metrics in _models(artifacts):
         facts = metrics.get("training") or {}
         size = notes.millions(facts["parameters"]) if "parameters" in facts else ""
-        minutes = sum(training.get("minutes", 0) for training in (facts, *notes.earlier(facts)))
+        minutes = facts.get("minutes", 0) + sum(before["minutes"] for before in notes.earlier(facts))
         time = f"{minutes:.0f} min on {facts['hardware']}" if minutes else ""
         first = name, size, time
         for figure in metrics["results"]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
 
-from bigmodel.errors import HubError
+from bigmodel.errors import HubError, first_line
 
 REPOSITORY_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
@@ -50,7 +50,7 @@ def told(what):
     except (HTTPError, OSError, RuntimeError) as error:
         if isinstance(error.__cause__, HfHubHTTPError):  # of an upload
             raise HubError(_refusal(what, error.__cause__)) from error
-        raise HubError(f"the Hub cannot be reached: {str(error).splitlines()[0]}") from error
+        raise HubError(f"the Hub cannot be reached: {first_line(error)}") from error
     except ValueError as error:  # front matter that the Hub does not take
         raise HubError(f"{what}: {' '.join(str(error).split())}") from error
 

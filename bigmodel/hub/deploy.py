@@ -71,7 +71,9 @@ def run(arguments):
         changed = []
         if arguments.models:
             api.add_space_variable(space, "BIGMODEL_MODELS", arguments.models)
-            changed.append(space_readme(REPOSITORY, arguments.models))
+        kept = api.get_space_variables(space).get("BIGMODEL_MODELS")
+        if models := arguments.models or (kept and kept.value):
+            changed.append(space_readme(REPOSITORY, models))
         if str(runtime.requested_hardware).startswith("zero-"):
             changed.append(zero_gpu_requirements(REPOSITORY))
         named = {change.path_in_repo: change for change in changed}

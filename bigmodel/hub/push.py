@@ -6,7 +6,7 @@ from huggingface_hub import CommitOperationDelete
 
 from bigmodel.errors import HubError
 from bigmodel.hub.account import additions, check_repository, connect, megabytes, told
-from bigmodel.runtime.artifacts import MANIFEST, is_safe, verify
+from bigmodel.runtime.artifacts import LISTED, MANIFEST, verify
 
 
 def add_arguments(parser):
@@ -28,7 +28,9 @@ def run(arguments):
     api = connect()
     with told(repository):
         url = api.create_repo(repository, private=arguments.private or None, exist_ok=True)
-        left = sorted(n for n in set(api.list_repo_files(repository)) - {*names} if is_safe(n))  # it would be refused
+        left = sorted(n for n in set(api.list_repo_files(repository)) - {*names} if n.endswith(LISTED))  # refused else
+        for name in left:
+            print(f"{'taken away':>12}  {name}")
         changes = [*additions(folder, names), *(CommitOperationDelete(path_in_repo=name) for name in left)]
         commit = api.create_commit(repository, changes, commit_message=f"Publish {folder.name}")
     print(f"{url}\nserve it: BIGMODEL_MODELS={repository}@{commit.oid} python app.py")

@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from bigmodel.errors import BigModelError, InputError
 from bigmodel.image_classification.runtime import TOP_K, ImageClassifier
-from bigmodel.runtime.pictures import FITS
+from bigmodel.runtime.pictures import FITS, naming
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -20,12 +19,8 @@ def run(arguments):
     """Classify, print, and return 0."""
     classifier = ImageClassifier.from_pretrained(arguments.model)
     for path in arguments.picture:
-        try:
+        with naming(path):
             found = classifier.classify(path, top_k=arguments.top_k, fit=arguments.fit)
-        except InputError as error:
-            if error.field != "image":
-                raise
-            raise BigModelError(f"{path}: {error}") from error
         print(f"{path}{': unlike anything that the model was trained on' if found.unfamiliar else ''}", flush=True)
         for name, probability in found.labels:
             print(f"  {probability:6.1%}  {name}", flush=True)

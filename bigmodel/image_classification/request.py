@@ -8,7 +8,7 @@ from bigmodel.ui.pictures import PICTURE_LIMITS
 from bigmodel.ui.validation import check_choice, check_number
 
 TASK = "image_classification"
-FAVOURITE = "photos"  # of the models, where it is here
+FAVOURITE = "photos"  # of the models, by the name in their cards, where it is here
 MAX_LABELS = 100
 
 
@@ -55,4 +55,5 @@ class Request:
 
 def names(models, *, wait=False):
     """Return the names of the classifiers that are here, the favourite first; ``wait``: see Models.of_task."""
-    return sorted((entry.name for entry in models.of_task(TASK, wait=wait)), key=lambda name: name != FAVOURITE)
+    entries = models.of_task(TASK, wait=wait)
+    return [entry.name for entry in sorted(entries, key=lambda entry: entry.card.get("name") != FAVOURITE)]

@@ -92,7 +92,7 @@ def _listen(models, form, sharing):
     ]
     show_pad = lambda name: gr.update(visible=name in _drawable(models))  # noqa: E731
     form["model"].change(show_pad, form["model"], form["panel"], **quiet)
-    sharing.receive(events.welcome, [*fields, form["shown"], form["empty"]], "#classify-button")
+    sharing.receive(events.welcome, [*fields, form["shown"], form["empty"]], form["model"], "#classify-button")
     sharing.listen({name: form[name] for name in ("model", "fit")}, done, result=form["shown"])
 
 

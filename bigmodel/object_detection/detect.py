@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from bigmodel.errors import BigModelError, InputError
 from bigmodel.object_detection.runtime import ObjectDetector
+from bigmodel.runtime.pictures import naming
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -18,12 +18,8 @@ def run(arguments):
     """Detect, print, and return 0."""
     detector = ObjectDetector.from_pretrained(arguments.model)
     for path in arguments.picture:
-        try:
+        with naming(path):
             found = detector.detect(path, threshold=arguments.threshold)
-        except InputError as error:
-            if error.field != "image":
-                raise
-            raise BigModelError(f"{path}: {error}") from error
         counts = ", ".join(f"{count} {name}" for name, count in found.counts(detector.labels).items() if count)
         print(f"{path}: {counts or 'nothing'}", flush=True)
         for box, name, score in zip(found.boxes, found.labels, found.scores, strict=True):

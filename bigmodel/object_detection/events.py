@@ -19,7 +19,7 @@ from bigmodel.limits import LIMITS
 from bigmodel.object_detection import tables
 from bigmodel.object_detection.drawing import data_uri, figure, palette
 from bigmodel.object_detection.examples import example
-from bigmodel.object_detection.request import TASK, Request, names
+from bigmodel.object_detection.request import TASK, Request
 from bigmodel.ui.language import translated, visitor_language, word
 from bigmodel.ui.pictures import linkable, shown_again, sketched, uploaded
 from bigmodel.ui.texts import words
@@ -29,7 +29,7 @@ from bigmodel.ui.widgets import announced, fault_html, label_words, picked, told
 LEAST = 0.05  # score; what is below is not kept for the slider
 MAX_SEED = 999_999  # of an example
 PLACEHOLDER = f'{announced()}<p class="placeholder">{words("detect_placeholder")}</p>'
-CAUTIONS = {"blood-cells": "not_medical"}  # model -> what is said under its findings
+CAUTIONS = {"blood-cells": "not_medical"}  # name in a model's card -> what is said under its findings
 
 
 class DetectEvents:
@@ -106,7 +106,7 @@ class DetectEvents:
             is none.
         """
         values = values if isinstance(values, dict) else {}
-        titled = self.models.titled(names(self.models, wait=True))
+        titled = self.models.titled(self.models.names(TASK, wait=True))
         model = picked(titled, values.get("model"))
         try:
             threshold = check_number("threshold", float(values["threshold"]), LEAST, 1 - LEAST)
@@ -125,7 +125,8 @@ class DetectEvents:
         if not kept or not _is_share(threshold):  # as while a number is typed
             return gr.skip()
         labels = self.models.get(kept["model"], TASK).labels
-        found, caution = kept["found"].above(threshold), CAUTIONS.get(kept["model"])
+        found, card = kept["found"].above(threshold), self.models.entries[kept["model"]].card
+        caution = CAUTIONS.get(card.get("name"))
         return answer(found, labels, kept["address"], kept["name"], caution)
 
     def usual_threshold(self, model):

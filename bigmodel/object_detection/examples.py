@@ -117,8 +117,8 @@ def _ring(x, y, width, height, turn=_TURN):
     return np.stack([x + width * np.sin(turn), y - height * np.cos(turn)], 1)
 
 
-def _seam(x, y, width, height, turn, thickness=0.02):
-    return np.concatenate([_ring(x, y, width, height, turn), _ring(x, y, width + thickness, height, turn[::-1])])
+def _seam(x, y, width, height, turn):
+    return np.concatenate([_ring(x, y, width, height, turn), _ring(x, y, width + 0.02, height, turn[::-1])])
 
 
 _HEART = np.stack(

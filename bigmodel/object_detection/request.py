@@ -32,7 +32,7 @@ class Request:
         """
         if image is None:
             raise InputError("image", "is missing; give a picture")
-        known = names(models)
+        known = models.names(TASK)
         if not known:
             raise InputError("model", "this host has no detector")
         model = check_choice("model", model, known) or known[0]
@@ -45,8 +45,3 @@ class Request:
             InputError: the picture cannot be read, or the model cannot be opened.
         """
         return models.get(self.model, TASK).detect(self.image, threshold=self.threshold, limits=PICTURE_LIMITS)
-
-
-def names(models, *, wait=False):
-    """Return the names of the detectors that are here; ``wait``: see Models.of_task."""
-    return [entry.name for entry in models.of_task(TASK, wait=wait)]

@@ -8,6 +8,7 @@ from PIL import Image
 from bigmodel.errors import DataError
 from bigmodel.training.pictures import cut_out, decode, read_parquet
 
+MOST, SIDES = 6, (24, 56)  # objects of a scene, and pixels of an object's longer side
 OVERLAP = 0.2  # share of an object that another may cover, at most
 
 
@@ -50,15 +51,13 @@ def read_cutouts(path, labels, split):
     return cutouts
 
 
-def compose(cutouts, size, rng, *, most=6, sides=(24, 56)):
+def compose(cutouts, size, rng):
     """Draw a scene.
 
     Args:
         cutouts: list of Cutout to choose from.
         size: (height, width) of the scene, in pixels.
         rng: np.random.Generator.
-        most: objects, at most.
-        sides: of an object's longer side, in pixels.
 
     Returns:
         image: (height, width, 3) uint8.
@@ -68,9 +67,9 @@ def compose(cutouts, size, rng, *, most=6, sides=(24, 56)):
     height, width = size
     scene = ground(size, rng)
     boxes, labels = [], []
-    for _ in range(rng.integers(1, most + 1)):
+    for _ in range(rng.integers(1, MOST + 1)):
         cutout = cutouts[rng.integers(len(cutouts))]
-        scale = min(rng.uniform(*sides), *size) / max(cutout.picture.size)
+        scale = min(rng.uniform(*SIDES), *size) / max(cutout.picture.size)
         wide, high = (max(4, round(side * scale)) for side in cutout.picture.size)
         for _ in range(10):  # places are tried until one is free enough
             left, top = rng.integers(0, width - wide + 1), rng.integers(0, height - high + 1)

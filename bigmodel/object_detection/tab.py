@@ -7,13 +7,13 @@ from bigmodel.limits import LIMITS
 from bigmodel.object_detection import tables
 from bigmodel.object_detection.drawing import draw
 from bigmodel.object_detection.events import PLACEHOLDER, DetectEvents
-from bigmodel.object_detection.request import TASK, Request, names
+from bigmodel.object_detection.request import TASK, Request
 from bigmodel.ui.endpoints import validator
 from bigmodel.ui.pictures import limit_decoding, uploaded
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import cancellable, file_field, html_block, no_models_block, told
+from bigmodel.ui.widgets import cancellable, html_block, no_models_block, told
 
 USUAL = 0.5  # threshold, before a model has said its own
 
@@ -53,7 +53,7 @@ def build(models):
 
 
 def _inputs(models):
-    titled = models.titled(names(models))
+    titled = models.titled(models.names(TASK))
     first = titled[0][1] if titled else None
     usual = models.entries[first].card.get("threshold", USUAL) if first else USUAL
     form = {"model": gr.Radio(titled, value=first, label=t("model"), elem_classes="segmented", visible=bool(titled))}
@@ -67,7 +67,7 @@ def _inputs(models):
         form["detect"] = gr.Button(t("detect"), variant="primary", scale=1, min_width=120, elem_id="detect-button")
         form["example"] = gr.Button(t("draw_example"), scale=1, min_width=120)
     with gr.Accordion(t("several_pictures"), open=False, elem_classes="panel", elem_id="several-panel"):
-        form["files"] = file_field(label=t("several_hint"), file_count="multiple", file_types=["image"], height=140)
+        form["files"] = gr.File(label=t("several_hint"), file_count="multiple", file_types=["image"], height=140)
         with gr.Row(elem_classes="actions"):
             form["start"] = gr.Button(t("start_pictures"), variant="primary", scale=2, min_width=120)
             form["cancel"] = gr.Button(t("cancel"), variant="stop", scale=1, min_width=90, interactive=False)
@@ -89,7 +89,7 @@ def _listen(models, form, sharing):
         gr.on(pressed, events.detect, fields, results, trigger_mode="always_last", **raw),
         form["example"].click(events.detect_example, fields[1:3], results, **quiet),
     ]
-    sharing.receive(events.welcome, [*fields[1:], form["empty"]], "#detect-button")
+    sharing.receive(events.welcome, [*fields[1:], form["empty"]], form["model"], "#detect-button")
     sharing.listen({name: form[name] for name in ("model", "threshold")}, done, result=form["shown"])
     redrawn = [form["kept"], form["threshold"]]
     form["threshold"].change(events.redraw, redrawn, form["answer"], trigger_mode="always_last", **raw)

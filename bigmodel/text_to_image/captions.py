@@ -112,7 +112,7 @@ def describe_scene(subjects, relation, style, colour, rng=None):
 
 
 def is_held_out(first, relation, second):
-    """Whether a training never composes this: of some pairs no relation at all, of others one of the four.
+    """Whether a training never composes this: of some pairs no relation at all, of others some.
 
     "A left of B" and "B right of A" are the same picture, and have the same answer.
     """

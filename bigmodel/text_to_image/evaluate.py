@@ -163,8 +163,10 @@ def find_sets(path, judges, seed):
     valid = [p for p in read_pictures(path, "valid") if p.subject.name in judges.names]  # a few things have one picture
     if not valid:
         raise DataError(f"{path}: no picture of a thing of the training was kept from it; give things more pictures")
+    valid = [valid[i] for i in rng.permutation(len(valid))]  # a part of them is of all styles, as the chosen ones are
     chosen = [judges.pictures[i] for i in rng.permutation(len(judges.pictures))[: COUNTS["train"]]]
-    pools = [picture.caption for picture in chosen], [picture.caption for picture in valid]
+    filling = [picture.caption for picture in chosen]
+    pools = filling, _filled([picture.caption for picture in valid], filling)
     sets = {"train": Asked(f"{path.stem}.train", chosen, valid, stacked(valid, judges.size), pools)}
     for name in ("test_style", "test_tone", "test_name"):
         try:
@@ -172,14 +174,18 @@ def find_sets(path, judges, seed):
         except DataError:  # one's own corpus need not have it
             continue
         shown = [pictures[i] for i in rng.permutation(len(pictures))]
-        captions = [picture.caption for picture in shown]
-        pool = list(dict.fromkeys([*captions, *pools[0]]))[: max(CANDIDATES, len(set(captions)))]
+        pool = _filled([picture.caption for picture in shown], filling)
         sets[name] = Asked(f"{path.stem}.{name}", shown, pictures, stacked(pictures, judges.size), (pool, pool))
     for name, kept in (("as trained", False), ("held out", True)):
         scenes = [judges.composer.draw(rng, count=2, held_out=kept) for _ in range(REAL_SCENES)]
         images = np.stack([judges.composer.compose(scene, rng) for scene in scenes])
         sets[name] = Asked(f"{path.stem} scenes {name}", scenes, scenes, images)
     return {name: sets[name] for name in COUNTS if name in sets}
+
+
+def _filled(captions, others):
+    """Return captions, each once, and of others as many as make CANDIDATES of them."""
+    return list(dict.fromkeys([*captions, *others]))[: max(CANDIDATES, len(set(captions)))]
 
 
 def drawn(generator, captions, seeds, options):

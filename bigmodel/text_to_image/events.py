@@ -10,7 +10,7 @@ import gradio as gr
 from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.text_to_image import png, serve
-from bigmodel.text_to_image.request import CHECKS, NUM_IMAGES, TASK, Request, given, names, with_style
+from bigmodel.text_to_image.request import CHECKS, NUM_IMAGES, TASK, Request, given, with_style
 from bigmodel.ui.language import translated, visitor_language
 from bigmodel.ui.pictures import uploaded
 from bigmodel.ui.texts import words
@@ -75,7 +75,7 @@ class DrawEvents:
         Returns:
             each field of CHECKS, the styles, and what is said where there is no model.
         """
-        known = names(self.models, wait=True)
+        known = self.models.names(TASK, wait=True)
         found, _ = given(values if isinstance(values, dict) else {})
         picker = picked(self.models.titled(known), found.pop("model", None))
         model = picker["value"]
@@ -112,13 +112,13 @@ class DrawEvents:
             return *[gr.skip()] * len(CHECKS), f'<p class="skipped" role="alert">{said}</p>', None
         found, refused = given(texts)
         said = []
-        if "model" in found and found["model"] not in names(self.models):
+        if "model" in found and found["model"] not in self.models.names(TASK):
             said.append(f'<p class="skipped">{words("model_elsewhere")} {escape(found.pop("model"))}</p>')
         if refused:
             listed = ", ".join(words(LABELS.get(name, name)) for name in refused)
             said.append(f'<p class="skipped">{words("settings_refused")} {listed}</p>')
-        if "seed" in found and not said:
-            said.append(f"<p>{words('settings_restored')}</p>")
+        if not said:
+            said.append(f"<p>{words('settings_restored' if 'seed' in found else 'settings_without_seed')}</p>")
         fields = {"num_images": 1, "variation_of": None, **found}
         filled = [_shown(name, fields[name]) if name in fields else gr.skip() for name in CHECKS]
         return *filled, f'<div role="status">{"".join(said)}</div>', None
@@ -194,7 +194,7 @@ def facts(generator, request, drawn):
     if drawn.note:
         parts.append(words(drawn.note))
     done, count = drawn.finished or drawn.note, len(drawn.progress.images)
-    spoken = f"{count} {words('pictures')}: {escape(reading.text)}" if done else ""
+    spoken = f"{count} {words('one_picture' if count == 1 else 'pictures')}: {escape(reading.text)}" if done else ""
     return f"{announced(spoken)}{''.join(said)}<p>{' · '.join(parts)}</p>"
 
 

@@ -89,7 +89,7 @@ def choose_model(models, name):
     Raises:
         InputError: the model is unknown or broken, or there is none at all.
     """
-    known = names(models)
+    known = models.names(TASK)
     if name is None:
         if not known:
             raise InputError("model", "this host has no image generator")
@@ -97,11 +97,6 @@ def choose_model(models, name):
     if name not in known:
         models.get(name, TASK)
     return name
-
-
-def names(models, *, wait=False):
-    """Return the names of the generators that are here; ``wait`` for those that are still being fetched."""
-    return [entry.name for entry in models.of_task(TASK, wait=wait)]
 
 
 def given(values):
@@ -137,8 +132,8 @@ def with_style(prompt, style, styles):
     """
     for known in styles:
         for words in (f"in {known} style", f"{known} style", f"{known}风格"):
-            if words in prompt:
-                return prompt.replace(words, words.replace(known, style))
+            if re.search(re.escape(words), prompt, re.IGNORECASE):
+                return re.sub(re.escape(words), words.replace(known, style), prompt, flags=re.IGNORECASE)
         name = rf"(^|[,，])(\s*){re.escape(known)}(?=(?: style)?\s*(?:$|[,，]))"  # alone, or in capitals
         if re.search(name, prompt, re.IGNORECASE):
             return re.sub(name, rf"\1\2{style}", prompt, count=1, flags=re.IGNORECASE)

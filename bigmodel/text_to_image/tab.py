@@ -7,13 +7,13 @@ from bigmodel.errors import BigModelError
 from bigmodel.limits import LIMITS
 from bigmodel.text_to_image import png, serve
 from bigmodel.text_to_image.events import DrawEvents
-from bigmodel.text_to_image.request import CHECKS, MAX_GUIDANCE, NUM_IMAGES, STRENGTH, TASK, Request, names
+from bigmodel.text_to_image.request import CHECKS, MAX_GUIDANCE, NUM_IMAGES, STRENGTH, TASK, Request
 from bigmodel.text_to_image.sampler import SAMPLERS
 from bigmodel.ui.endpoints import validator
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t
-from bigmodel.ui.widgets import file_field, html_block, no_models_block, told
+from bigmodel.ui.widgets import html_block, no_models_block, told
 
 EXAMPLES = (
     "a cat face, noto style",
@@ -40,7 +40,7 @@ def build(models):
     Args:
         models: the Models of the page.
     """
-    known = names(models)
+    known = models.names(TASK)
     with gr.Blocks() as tab:
         empty, sharing = no_models_block(not known), Sharing("generate")
         with gr.Row(elem_classes="bench", elem_id="generate"):
@@ -76,7 +76,7 @@ def _options():
     with gr.Accordion(t("sampling"), open=False, elem_classes="panel"):
         form |= _sampling()
     place = {"file_types": [".png"], "height": 140, "interactive": True, "elem_id": "drop-drawing"}
-    form["file"] = file_field(label=t("drop_drawing"), **place)
+    form["file"] = gr.File(label=t("drop_drawing"), **place)
     form["said"] = html_block(elem_id="restored")
     return form
 
@@ -133,7 +133,7 @@ def _listen(models, form, result, sharing):
     # a file is ours to open
     restored = [*fields.values(), form["said"], form["file"]]
     form["file"].upload(events.restore, form["file"], restored, preprocess=False, **quiet)
-    sharing.receive(events.welcome, [*fields.values(), form["styles"], form["empty"]], "#draw-button")
+    sharing.receive(events.welcome, [*fields.values(), form["styles"], form["empty"]], fields["model"], "#draw-button")
     sharing.listen(fields, [working], result=drawing)
 
 

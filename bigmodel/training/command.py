@@ -104,7 +104,7 @@ def run(train, config, task, arguments):
     if getattr(arguments, "train", None) and not (arguments.name or arguments.out):
         raise ConfigError("--train: give the model a --name, too; the preset's is of the preset's corpus")
     folder = arguments.out or Path("runs") / (arguments.name or arguments.preset)
-    _keep_beginning(folder, str(arguments.init_from or ""))
+    _keep_beginning(folder, _whole(arguments.init_from))
     result = train(config, arguments.data, folder, preset_name=arguments.preset)
     if int(os.environ.get("RANK", 0)) == 0:
         print(", ".join(f"{name} {value:.4f}" for name, value in result.items()))
@@ -112,11 +112,15 @@ def run(train, config, task, arguments):
     return 0
 
 
+def _whole(path):
+    return str(Path(path).resolve()) if path else ""
+
+
 def _keep_beginning(folder, init_from):
     """Keep in a run's folder what it begins with, and see that a run that goes on says the same."""
     path = folder / "init_from.txt"
     if (folder / "tokens").exists() or (folder / "checkpoint.pt").exists():
-        if path.exists() and (kept := path.read_text(encoding="utf-8")) != init_from:
+        if path.exists() and _whole(kept := path.read_text(encoding="utf-8")) != init_from:
             began = f"with --init-from {kept}" if kept else "without --init-from"
             raise ConfigError(f"{folder} holds a run that began {began}; give the same, or another --out")
     elif int(os.environ.get("RANK", 0)) == 0:

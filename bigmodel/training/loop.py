@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from bigmodel.errors import TrainingError
+from bigmodel.errors import TrainingError, first_line
 from bigmodel.training.optimizer import has_fast_bf16, make_optimizers, rate, set_rate
 from bigmodel.training.plot import plot_log
 from bigmodel.training.prefetch import read_ahead
@@ -111,7 +111,7 @@ class Trainer:
                     optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
             except (RuntimeError, ValueError, KeyError) as error:
                 text = f"{self.folder} holds the checkpoint of another model or optimiser; choose another folder"
-                raise TrainingError(f"{text} ({str(error).splitlines()[0]})") from error
+                raise TrainingError(f"{text} ({first_line(error)})") from error
             if self.rank == 0:
                 tqdm.write(f"{self.folder} is at step {self.step}; going on from there", file=sys.stderr)
                 torch.set_rng_state(state["rng"])

@@ -13,10 +13,8 @@ from bigmodel.errors import DataError, TrainingError
 from bigmodel.training.state import replacing
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-BROKEN = (
-    *(OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error),
-    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
-)
+BROKEN = OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, OverflowError, struct.error
+BROKEN += Image.DecompressionBombError, Image.DecompressionBombWarning
 SAME = 1e-4  # by which a channel's mean or deviation may differ from one computer to another
 WHITE = 250  # from this value on, in every channel, a pixel is ground if it is joined to the edge
 

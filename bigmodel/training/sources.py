@@ -33,8 +33,8 @@ def find_files(source):
         path = _fetch(source)
     files = sorted(p for p in path.rglob("*") if _format(p) and p.is_file()) if path.is_dir() else [path]
     if fetched:
-        names = {p: p.relative_to(path).as_posix() for p in files}
-        files = [p for p in files if "train" in p.name.lower() or not _HELD_OUT.search(names[p])] or files
+        held_out = lambda p: _HELD_OUT.search(p.relative_to(path).as_posix()) and "train" not in p.name.lower()  # noqa: E731
+        files = [p for p in files if not held_out(p)] or files
     if not files or not all(_format(p) for p in files):
         raise DataError(f"{source}: no file in a known format ({', '.join(FORMATS)}, compressed or not)")
     return files
@@ -76,10 +76,10 @@ def _fetch(dataset_id):
 def is_current(made, source):
     """Whether a file that was made of a source is there, and nothing of the source is newer.
 
-    Nothing is of a source that is gone, nor of a Hub dataset.
+    What was made of a source that is gone, or of a Hub dataset, stays current.
     """
     path = Path(source)
-    files = [path, *path.rglob("*")] if path.exists() else []
+    files = [file for file in (path, *path.rglob("*")) if file.exists()]
     return made.exists() and all(file.stat().st_mtime <= made.stat().st_mtime for file in files)
 
 

@@ -208,7 +208,8 @@ class Translator:
 
     def _source_of(self, text, sources):
         """Return which of its sources a text is in; one that is not detected is that which cannot be."""
-        ranked = [code for code, _ in self.detect(placeholders.without(text)) if code in (*sources, UNKNOWN)]
+        text = placeholders.without(text)
+        ranked = [code for code, _ in self.detect(text) if code in (*sources, UNKNOWN)]
         others = [code for code in sources if code not in CODES]
         if ranked[0] == UNKNOWN and others and any(map(str.isalpha, text)):
             if len(others) > 1:

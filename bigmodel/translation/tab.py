@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import gradio as gr
+from gradio_client.utils import is_valid_file
 
-from bigmodel.errors import BigModelError
+from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.translation import serve
 from bigmodel.translation.events import LINKED, TranslateEvents, table
@@ -14,7 +15,7 @@ from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t, words
-from bigmodel.ui.widgets import announced, cancellable, file_field, html_block, no_models_block
+from bigmodel.ui.widgets import announced, cancellable, html_block, no_models_block, told
 
 # as their speakers call them
 OWN_NAMES = {AUTO: "Auto 自动", "en": "English", "de": "Deutsch", "zh": "中文", "lzh": "文言文"}
@@ -106,13 +107,26 @@ def _options(known):
             1, LIMITS.beams, min(3, LIMITS.beams), step=1, label=t("num_alternatives"), info=hint, buttons=[]
         )
     with gr.Accordion(t("translate_file"), open=False, elem_classes="panel", elem_id="file-panel"):
-        form["file"] = file_field(label=t("file_hint"), file_types=list(FORMATS), height=120)
+        form["file"] = _file_field(label=t("file_hint"), file_types=list(FORMATS), height=120)
         form["column"] = gr.Textbox("", label=t("column"), info=t("column_hint"), max_lines=1)
         with gr.Row(elem_classes="actions"):
             form["start"] = gr.Button(t("start_file"), variant="primary", scale=2, min_width=120)
             form["cancel"] = gr.Button(t("cancel"), variant="stop", scale=1, min_width=90, interactive=False)
-        form["download"] = file_field(label=t("download"), interactive=False, height=80)
+        form["download"] = gr.File(label=t("download"), interactive=False, height=80)
     return form
+
+
+def _file_field(**options):
+    """Return a ``gr.File`` that hands a function a path; Gradio leaves an empty file behind each time."""
+
+    def path_of(file):
+        if field.file_types and not is_valid_file(file.path, field.file_types):
+            raise told(InputError("file", f"is of a type that is not taken; give {', '.join(field.file_types)}"))
+        return file.path
+
+    field = gr.File(**options)
+    field._process_single_file = path_of
+    return field
 
 
 def _listen(models, form, sharing):

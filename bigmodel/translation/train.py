@@ -34,13 +34,15 @@ def configure(arguments):
     """Return the preset with the command line's changes.
 
     Raises:
-        ConfigError: --train without --valid or --languages, or with the held-out pairs among its own.
+        ConfigError: --train without --valid or --languages, or held-out pairs among its own or of the Hub.
     """
     config = command.configure(PRESETS, arguments)
     if arguments.train:
         languages = tuple((arguments.languages or "").split("-"))
         if not arguments.valid or len(languages) != 2 or not all(languages):
             raise ConfigError("--train needs --valid, and --languages such as en-fr")
+        if arguments.valid.count("/") == 1 and not Path(arguments.valid).exists():
+            raise ConfigError(f"--valid {arguments.valid}: give a file; a Hub dataset's held-out parts are left out")
         folder = Path(arguments.train).resolve()
         if folder.is_dir() and Path(arguments.valid).resolve().is_relative_to(folder):
             raise ConfigError(f"--valid {arguments.valid} lies in {arguments.train}, all of which is trained on")

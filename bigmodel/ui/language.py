@@ -51,6 +51,7 @@ MESSAGES = {
     "the model knows none of its characters; it writes {}": "模型不认识其中任何字符；它会写 {}",
     "the model does not know {}": "模型不认识 {}",
     "characters only, without punctuation and blanks": "只能是文字，不含标点和空格",
+    "a line of the poem begins with {}": "诗中有一行以“{}”开头",
     "{} is not translated here; {}": "此处不翻译{}；{}",
     "the text is {} already; choose another language": "原文已经是{}；请选择其他语言",
     "no model translates {} to {}; {}": "没有把{}译成{}的模型；{}",

@@ -1,6 +1,6 @@
 """How the page is served: the options of ``python app.py``, each with an environment variable.
 
-Gradio itself reads GRADIO_SHARE, GRADIO_SERVER_NAME, GRADIO_SERVER_PORT and GRADIO_ROOT_PATH; BIGMODEL_AUTH is ours.
+Gradio itself reads GRADIO_SERVER_NAME and GRADIO_ROOT_PATH; the others are read here.
 """
 
 import argparse

@@ -46,17 +46,18 @@
   };
 
   const written = (value, caret) => {
-    const { format, title, author, prompt = "", pieces = [], selected = null } = value;
+    const { format, language, title, author, prompt = "", pieces = [], selected = null } = value;
+    const lang = language ? ` lang="${escape(language)}"` : "";
     const poem = format === "poetry";
     const given = (poem ? Array.from(prompt) : [prompt]).filter(Boolean).map((text) => [text, null]);
     const units = given.concat(pieces.map((piece, index) => [piece, index]));
-    if (!poem) return `<div class="body">${units.map((unit) => token(...unit, selected)).join("")}${caret}</div>`;
+    if (!poem) return `<div class="body"${lang}>${units.map((unit) => token(...unit, selected)).join("")}${caret}</div>`;
     const line = (name, text) => (text ? `<p class="${name}">${escape(text)}</p>` : "");
-    const header = title || author ? `<header>${line("title", title)}${line("author", author)}</header>` : "";
-    return `${header}<div class="body">${verse(units, selected, caret)}</div>`;
+    const header = title || author ? `<header${lang}>${line("title", title)}${line("author", author)}</header>` : "";
+    return `${header}<div class="body"${lang}>${verse(units, selected, caret)}</div>`;
   };
 
-  // value: {format, title, author, prompt, pieces, busy, selected}
+  // value: {format, language, title, author, prompt, pieces, busy, selected}
   const passage = (value) => {
     const { format = "plain", prompt, pieces = [], busy = false } = value || {};
     const caret = busy ? '<span class="caret" aria-hidden="true"></span>' : "";
@@ -85,7 +86,7 @@
         `<span class="track"><span class="fill"></span></span><span class="share">${escape(share)}</span></button></li>`;
     });
     const title = value.instead ? `${word("instead")} <q>${escape(value.instead.trim() || "␣")}</q>` : word("next");
-    return `<section aria-label="${escape(word("next"))}"><h3>${title}</h3><p>${escape(word("alternatives_hint"))}</p><ol>${items.join("")}</ol></section>`;
+    return `<section aria-label="${escape(word("next"))}"><h3 role="status">${title}</h3><p>${escape(word("alternatives_hint"))}</p><ol>${items.join("")}</ol></section>`;
   };
 
   // A click on a token, or the arrow keys, choose the place whose alternatives are shown.

@@ -49,7 +49,8 @@
       download(new Blob([content], { type: "application/json" }), `bigmodel-${tab}.json`);
       return say(tab, "link_saved");
     }
-    if (await toClipboard(link)) say(tab, "link_copied");
+    const stopped = values[0] && values[0].finished === false;
+    if (await toClipboard(link)) say(tab, stopped ? "link_copied_unfinished" : "link_copied");
     else say(tab, "not_copied", link);
   };
 
@@ -73,9 +74,25 @@
     }
     return null;
   };
-  const forget = () => {
-    localStorage.removeItem(SAVED);
-    return [[], []];
+  // The history is read and written anew each time: another window may have changed it.
+  const unstored = {}; // tab -> entries, of a browser without storage
+  const entriesOf = (tab) => {
+    try {
+      return JSON.parse(localStorage.getItem(`bigmodel-${tab}`)) || [];
+    } catch {
+      return unstored[tab] || [];
+    }
+  };
+  const store = (tab, entries) => {
+    unstored[tab] = entries;
+    try {
+      localStorage.setItem(`bigmodel-${tab}`, JSON.stringify(entries));
+    } catch {} // closed, or full
+  };
+  const forget = (tab) => {
+    for (const storage of [sessionStorage, localStorage]) storage.removeItem(SAVED);
+    store(tab, []);
+    return [[]];
   };
   const openSaved = (tab) => {
     const field = document.createElement("input");
@@ -103,9 +120,11 @@
     if (!inputs) soonOrLater(() => say(tab, "saved_lost"));
     return inputs || {};
   };
-  // A link with run=1 presses the tab's button, once the fields show what it holds.
-  const runIncoming = (tab, button) => {
+  // A link with run=1 presses the tab's button, once the fields show what it holds; not where its model is not here.
+  const runIncoming = (tab, button, [model]) => {
     const given = new URLSearchParams(location.search);
+    const asked = incoming(tab).model;
+    if (asked && asked !== model) return soonOrLater(() => say(tab, "model_elsewhere", asked));
     if (given.get("run") !== "1" || (given.get("tab") || "text") !== tab) return;
     if (given.get("saved") && !kept(tab, given.get("saved"))) return;
     const press = () => {
@@ -121,23 +140,25 @@
     ((result && result.pictures) || []).slice(0, 4).map(({ src }) => src).filter((src) => src.length < 20000);
 
   // entries: [{tab, inputs, label, pictures, typed}], the latest first. A text that is being typed replaces its beginning.
-  const remember = (tab, names, [entries, ...values], typed) => {
-    if (values[0] && !values[0].link) return [entries, entries]; // nothing was made
+  const remember = (tab, names, values, typed) => {
+    const entries = entriesOf(tab);
+    if (values[0] && !values[0].link) return [entries]; // nothing was made
     say(tab); // that of an earlier result
     const inputs = inputsOf(names, values);
-    if (names.includes("text") && !(inputs.text || "").trim()) return [entries, entries];
+    if (names.includes("text") && !(inputs.text || "").trim()) return [entries];
     const texts = (entry) => JSON.stringify(entry.inputs);
-    const [last, ...earlier] = entries || [];
+    const [last, ...earlier] = entries;
     const goesOn = (value, before) =>
       value === before || (typeof value === "string" && before !== undefined && value.startsWith(before || ""));
     const grown = ({ inputs: before }) =>
       Object.keys({ ...before, ...inputs }).every((name) => goesOn(inputs[name], before[name]));
-    const older = typed && last && last.typed && grown(last) ? earlier : entries || [];
+    const older = typed && last && last.typed && grown(last) ? earlier : entries;
     const others = older.filter((entry) => texts(entry) !== JSON.stringify(inputs));
     const label = values[0] && values[0].label;
     const all = [{ tab, inputs, label, pictures: picturesOf(values), typed }, ...others].slice(0, HISTORY_LIMIT);
     while (all.length > 1 && JSON.stringify(all).length > HISTORY_CHARACTERS) all.pop();
-    return [all, all];
+    store(tab, all);
+    return [all];
   };
   const history = (entries) => {
     if (!entries || !entries.length) return `<p class="empty">${escape(word("history_empty"))}</p>`;
@@ -167,6 +188,6 @@
   };
 
   Object.assign(window.bigmodel, {
-    toClipboard, copyLink, openSaved, incoming, runIncoming, remember, forget, history, historyLinks,
+    toClipboard, copyLink, openSaved, incoming, runIncoming, entriesOf, remember, forget, history, historyLinks,
   });
 })();

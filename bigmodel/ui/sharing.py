@@ -21,8 +21,6 @@ class Sharing:
     def __init__(self, tab):
         self.tab = tab
         self.incoming = gr.JSON(visible=False)
-        # of the browser's own storage; the key says which, and keeps nothing secret
-        self.entries = gr.BrowserState([], storage_key=f"bigmodel-{tab}", secret="bigmodel")
 
     def button(self):
         """Place "Copy link"."""
@@ -52,29 +50,29 @@ class Sharing:
         quiet = {"api_visibility": "private"}
         names = json.dumps(list(fields))
         inputs = [gr.State() if result is None else result, *fields.values()]
-        seen = [self.entries, self.list]
         self.copy.click(None, inputs, None, js=self._call("copyLink", f"{names}, values"), **quiet)
         for events, growing in ((done, "false"), (typed, "true")):
             script = self._call("remember", f"{names}, values, {growing}")
             for event in events:
-                event.then(None, [self.entries, *inputs], seen, js=script, **quiet)
+                event.then(None, inputs, self.list, js=script, **quiet)
         self.open.click(None, None, None, js=self._call("openSaved"), **quiet)
-        self.clear.click(None, None, seen, js="() => bigmodel.forget()", **quiet)
+        self.clear.click(None, None, self.list, js=self._call("forget"), **quiet)
         # wrapped: Gradio takes an array for the values of several outputs
-        gr.on(None, None, self.entries, self.list, js="(entries) => [entries]", **quiet)
+        gr.on(None, None, None, self.list, js=f"() => [bigmodel.entriesOf({json.dumps(self.tab)})]", **quiet)
 
-    def receive(self, fill, outputs, button=None):
+    def receive(self, fill, outputs, model=None, button=None):
         """Fill the tab with what the page was opened with, and run it where the link says so.
 
         Args:
             fill: function of {name: value} and the gr.Request to the outputs' values.
             outputs: components.
-            button: CSS selector of what begins the work; None where filling begins it.
+            model: the picker of models, one of these; where it has not the link's, that is said, and nothing is run.
+            button: CSS selector of what begins the work; None, and no model, where filling begins it.
         """
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
         filled = gr.on(None, fill, self.incoming, outputs, js=self._call("incoming"), concurrency_limit=None, **quiet)
         if button:
-            filled.then(None, None, None, js=self._call("runIncoming", json.dumps(button)), **quiet)
+            filled.then(None, model, None, js=self._call("runIncoming", f"{json.dumps(button)}, values"), **quiet)
 
     def _call(self, function, arguments=None):
         arguments = f", {arguments}" if arguments else ""

@@ -49,8 +49,8 @@ def claim():
             fcntl.flock(claim.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             (folder / f"{LOCK}.new").rename(folder / LOCK)  # a sweep of another server finds it locked
     except OSError as error:  # a read-only or full disk
-        told = f"{root}: no file can be written there ({error.strerror}); name another folder in GRADIO_TEMP_DIR"
-        raise ServerError(told) from error
+        said = f"{root}: no file can be written there ({error.strerror}); name another folder in GRADIO_TEMP_DIR"
+        raise ServerError(said) from error
     os.environ["GRADIO_TEMP_DIR"] = mcp.DEFAULT_TEMP_DIR = str(folder)
     route_utils.NamedTemporaryFile = _begin  # by which Gradio makes a file of each upload
     processing_utils.async_ssrf_protected_download = _fetch  # of any size, before any of our limits

@@ -4,9 +4,7 @@ import re
 from html import escape
 
 import gradio as gr
-from gradio_client.utils import is_valid_file
 
-from bigmodel.errors import InputError
 from bigmodel.ui.language import translated, visitor_language
 from bigmodel.ui.texts import ENGLISH, TITLES, words
 
@@ -17,19 +15,6 @@ def html_block(value="", **options):
     Gradio's own placeholders are translated once a string only.
     """
     return gr.HTML(value, html_template="${bigmodel.html(value)}", apply_default_css=False, **options)
-
-
-def file_field(**options):
-    """Return a ``gr.File`` that hands a function a path; Gradio leaves an empty file behind each time."""
-
-    def path_of(file):
-        if field.file_types and not is_valid_file(file.path, field.file_types):
-            raise told(InputError("file", f"is of a type that is not taken; give {', '.join(field.file_types)}"))
-        return file.path
-
-    field = gr.File(**options)
-    field._process_single_file = path_of
-    return field
 
 
 def cancellable(start, cancel, function, inputs, output, **options):

@@ -166,6 +166,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.repositories["space", name][kind][self.json()["key"]] = self.json()["value"]
         self.answer()
 
+    def variables(self, name):
+        found = self.server.repositories["space", name]["variables"]
+        self.answer({key: {"value": value} for key, value in found.items()})
+
     def hardware(self, name):
         self.server.repositories["space", name]["hardware"] = self.json()["flavor"]
         self.runtime(name)
@@ -199,6 +203,7 @@ ROUTES = [
     ("POST", f"/api/(model|space)s/{_NAME}/preupload/(.+)", Handler.preupload),
     ("POST", f"/api/(model|space)s/{_NAME}/commit/(.+)", Handler.commit),
     ("POST", f"/api/spaces/{_NAME}/(secrets|variables)", Handler.setting),
+    ("GET", f"/api/spaces/{_NAME}/variables", Handler.variables),
     ("POST", f"/api/spaces/{_NAME}/hardware", Handler.hardware),
     ("GET", f"/api/spaces/{_NAME}/runtime", Handler.runtime),
     ("POST", f"/(?:spaces/)?{_NAME}.git/info/lfs/objects/batch", Handler.lfs_batch),

@@ -93,6 +93,7 @@ def test_a_push_takes_away_what_would_be_refused(hub, command, carded):
     files = hub.make("model", "ann/tiny", {"onnx/old.onnx": b"of another model", "LICENSE": b"MIT"})["files"]
     done = command("push", carded, "ann/tiny")
     assert done.returncode == 0, done.stderr
+    assert "taken away  onnx/old.onnx" in done.stdout
     assert set(files) == {"LICENSE", MANIFEST, *verify(carded)}
 
 
@@ -150,6 +151,8 @@ def test_a_space_names_the_hubs_models_that_it_serves(hub, command):
     assert theirs.replace("\nmodels: [ann/poems, bob/tales]\n", "\n", 1) == ours != theirs
     assert "\nmodels: [ann/poems, bob/tales]\n" in theirs.split("---")[1]
     assert space["variables"] == {"BIGMODEL_MODELS": value}
+    assert command("deploy", "ann/page", "--minutes", 0).returncode == 0  # as it is there, it stays so
+    assert space["files"]["README.md"].decode() == theirs
 
 
 def test_a_dry_run_asks_nothing(hub, command):

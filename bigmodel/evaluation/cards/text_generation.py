@@ -1,6 +1,6 @@
 """What a language model's card says; see the package."""
 
-from bigmodel.evaluation.notes import counted, engine_name, engine_order, grouped
+from bigmodel.evaluation.notes import counted, engine_name, engine_order, grouped, quoted
 
 START = "<|endoftext|>"
 
@@ -80,7 +80,7 @@ With BigModel, by ONNX Runtime on the CPU or a GPU, from the repository's folder
 from bigmodel.text_generation.runtime import TextGenerator
 
 model = TextGenerator.from_pretrained("export/artifacts/{name}")
-print(model.generate(["{prompt}"], seed=1)[0])
+print(model.generate([{prompt}], seed=1)[0])
 ```
 
 With transformers:
@@ -91,7 +91,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 folder = "export/artifacts/{name}"
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
-ids = tokenizer("{start}{prompt}", return_tensors="pt", return_token_type_ids=False)
+ids = tokenizer({text}, return_tensors="pt", return_token_type_ids=False)
 print(tokenizer.decode(model.generate(**ids)[0]))
 ```
 
@@ -163,7 +163,7 @@ def memorisation(metrics):
 def usage(card, metrics):
     """Return how to load the model here, in transformers and in ONNX Runtime."""
     prompt = metrics["samples"][0]["prompt"] if metrics["samples"] else PROMPTS[card["format"]]
-    return USAGE.format(name=card["name"], prompt=prompt, start=START)
+    return USAGE.format(name=card["name"], prompt=quoted(prompt), text=quoted(START + prompt))
 
 
 def _figure(values):

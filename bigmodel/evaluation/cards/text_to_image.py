@@ -1,6 +1,6 @@
 """What an image generator's card says; see the package."""
 
-from bigmodel.evaluation.notes import counted, engine_name, engine_order, grouped
+from bigmodel.evaluation.notes import cell, counted, engine_name, engine_order, grouped, quoted
 
 REAL, SHARE = "_of_real", "_share_of_real"
 FIGURES = {
@@ -81,7 +81,7 @@ With BigModel, by ONNX Runtime on the CPU or a GPU, from the repository's folder
 from bigmodel.text_to_image.runtime import ImageGenerator
 
 model = ImageGenerator.from_pretrained("export/artifacts/{name}")
-for seed, picture in enumerate(model.generate("{prompt}", num_images=2, seed=1), 1):
+for seed, picture in enumerate(model.generate({prompt}, num_images=2, seed=1), 1):
     picture.save(f"picture-{{seed}}.png")
 ```
 
@@ -109,7 +109,7 @@ def samples(shown):
     blocks = []
     for sample in shown:
         rows, seeds = sample["rows"], sample["seeds"]
-        lines = [f"| {i} | {caption} | {dataset} |" for i, (dataset, caption) in enumerate(rows, 1)]
+        lines = [f"| {i} | {cell(caption)} | {dataset} |" for i, (dataset, caption) in enumerate(rows, 1)]
         blocks += [
             f"Each row has a caption, each column a seed, {seeds[0]} to {seeds[-1]}; enlarged, each pixel as it is.",
             f"![Drawings: {len(rows)} captions, {len(seeds)} seeds]({sample['file']})",
@@ -176,4 +176,4 @@ def memorisation(metrics):
 def usage(card, metrics):
     """Return how to load the model here and in ONNX Runtime."""
     shown = [sample["rows"][0][1] for sample in metrics["samples"] if sample["rows"]]
-    return USAGE.format(name=card["name"], prompt=(shown or [PROMPT])[0])
+    return USAGE.format(name=card["name"], prompt=quoted((shown or [PROMPT])[0]))

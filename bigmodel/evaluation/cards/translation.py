@@ -1,9 +1,6 @@
 """What a translator's card says; see the package."""
 
-import json
-import re
-
-from bigmodel.evaluation.notes import counted, engine_name, grouped
+from bigmodel.evaluation.notes import cell, counted, engine_name, grouped, quoted
 
 FIGURES = {"bleu": "BLEU", "bleu_lowercased": "BLEU, lower-cased", "chrf": "chrF"}
 COPY = "_of_copy"  # ends the name of a figure's floor
@@ -114,7 +111,7 @@ def samples(shown):
     tables = {}
     for sample in shown:
         head = f"{sample['direction'].replace('-', ' → ')}, the first of {sample['dataset']}:"
-        cells = (_cell(sample[name]) for name in ("source", "translation", "reference"))
+        cells = (cell(sample[name]) for name in ("source", "translation", "reference"))
         tables.setdefault(head, []).append(f"| {' | '.join(cells)} |")
     columns = "| source | translation | reference |\n| --- | --- | --- |"
     return ["\n".join([f"{head}\n", columns, *rows]) for head, rows in tables.items()]
@@ -170,15 +167,5 @@ def usage(card, metrics):
     direction = card["directions"][0]
     source, target = direction.split("-")
     text = metrics["samples"][0]["source"] if metrics["samples"] else "Two dogs play in the snow."
-    marked = _quoted(f"<|{direction}|>{text}<|endoftext|>")
-    return USAGE.format(name=card["name"], source=source, target=target, text=_quoted(text), marked=marked)
-
-
-def _quoted(text):
-    """Return a text as Python spells it."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _cell(text):
-    """Return a text that Markdown shows as it is, within a table."""
-    return re.sub(r"([\\`*_|<>\[\]~$])", r"\\\1", " ".join(text.split()))
+    marked = quoted(f"<|{direction}|>{text}<|endoftext|>")
+    return USAGE.format(name=card["name"], source=source, target=target, text=quoted(text), marked=marked)
