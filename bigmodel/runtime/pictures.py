@@ -32,6 +32,7 @@ MARKERS, FILLING = 2000, 64  # of a JPEG, and bytes before one
 COMMENT = 16_384  # bytes of a GIF's comments, which Pillow joins piece by piece, and of what is nothing
 _MARKER = re.compile(rb"\xff(?=[^\x00\xd0-\xd7])\xff*")  # the beginning of one, of which a scan's data have none
 _BARE = b"\x00\x01\xd0\xd1\xd2\xd3\xd4\xd5\xd6\xd7\xd8"  # markers without a length, and what is no marker
+_UNREAD = b"\xc8" + bytes(range(0xF0, 0xFE))  # markers of nothing, whose length Pillow does not take for one
 # EXIF's orientation -> how a picture that is stored so stands upright
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -137,7 +138,8 @@ def _refuse_traps(data):
     """Refuse small files that would take minutes or gigabytes to open.
 
     Raises:
-        InputError: a JPEG with many scans or more than one part of EXIF data, or a GIF with a long comment.
+        InputError: a JPEG with many scans, markers or filling, or more than one part of EXIF data, or a GIF with long
+            comments or much of nothing.
     """
     if data.startswith(b"\xff\xd8"):
         trap = _is_jpeg_trap(data)
@@ -153,8 +155,8 @@ def _is_jpeg_trap(data):
     for _ in range(MARKERS):
         found = _MARKER.search(data, at)
         if not found or (marker := data[found.end() : found.end() + 1]) in (b"", b"\xd9"):
-            return scans > SCANS or parts > 1
-        if found.end() - found.start() > FILLING:
+            return not scans or scans > SCANS or parts > 1  # Pillow goes on beyond an end before any scan
+        if found.end() - found.start() > FILLING or marker in _UNREAD:
             return True
         at = found.end() + 1
         if marker not in _BARE:

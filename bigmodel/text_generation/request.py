@@ -37,7 +37,7 @@ CHECKS = {
 POEM = ("kind", "form", "author", "title", "acrostic")  # fields that a poem alone has
 # language -> how Unicode names its letters begin
 SCRIPTS = {"en": ("LATIN", "FEMININE", "MASCULINE"), "zh": ("CJK",)}
-MARKS = ("COMBINING", "VARIATION", "DIGIT")  # signs of any script, and its digits
+MARKS = ("COMBINING", "VARIATION", "DIGIT", "FULLWIDTH DIGIT")  # signs of any script, and its digits
 _HAN = re.compile("[\u3400-\u9fff]")
 
 
@@ -100,12 +100,17 @@ class Request:
         return body
 
     def constraint(self, generator, body):
-        """Return the acrostic's constraint on the tokens after ``body``, or None."""
+        """Return the acrostic's constraint on the tokens after ``body``, or None.
+
+        Raises:
+            InputError: the model does not know a character of it, or ``body`` has another one at a line's beginning.
+        """
         if not self.acrostic or generator.format != "poetry":
             return None
         form = form_for_acrostic(self.acrostic, self.form)
         acrostic = Acrostic(self.acrostic, form, generator.vocabulary)
         body = known(generator, body)
+        acrostic([], body)
         return lambda ids, text: acrostic(ids, body + text)
 
 

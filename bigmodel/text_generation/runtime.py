@@ -280,7 +280,7 @@ class TextGenerator:
         try:
             while time.monotonic() < deadline:
                 ids = self.batch.read(row, until, min(deadline, time.monotonic() + PATIENCE_S))
-                if not ids and (row.ended or row.cancelled):
+                if not ids and (row.ended or row.cancelled) and not (ids := self.batch.read(row)):
                     ending.by_itself = row.finished
                     break
                 until, pieces = time.monotonic() + interval(), []

@@ -46,7 +46,7 @@ def write(generator, request, body):
     Raises:
         InputError: the model cannot go on from that.
     """
-    ending = Ending()
+    ending, start = Ending(), time.monotonic()
     stream = generator.bursts(
         request.opening(generator, body),
         max_new_tokens=request.tokens_of(generator),
@@ -59,11 +59,11 @@ def write(generator, request, body):
         ending=ending,
         interval=lambda: max(INTERVAL_S, generator.batch.active / PIECES_PER_S),
     )
-    return _progress(stream, ending)
+    return _progress(stream, ending, start)
 
 
-def _progress(stream, ending):
-    progress, start = Progress(), time.monotonic()
+def _progress(stream, ending, start):
+    progress = Progress()
     with closing(stream):
         for pieces in stream:
             progress.pieces += pieces

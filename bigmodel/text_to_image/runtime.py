@@ -152,7 +152,8 @@ class ImageGenerator:
             raise InputError("prompt", "is no text")
         text = self._name_emoji(prompt)
         unknown = self.tokenizer.unknown_characters(text)
-        symbols = [c for c in text if unicodedata.category(c) in ("So", "Sk", "Cn")]  # of new emoji nothing is known
+        # of new emoji nothing is known, and a tone alone is no sign of its own
+        symbols = [c for c in text if unicodedata.category(c) in ("So", "Cn") or "\U0001f3fb" <= c <= "\U0001f3ff"]
         encoding = self.tokenizer.raw.encode(text, add_special_tokens=False)
         known = [
             span for id_, span in zip(encoding.ids, encoding.offsets, strict=True) if id_ != self.tokenizer.unknown_id

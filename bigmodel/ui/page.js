@@ -86,7 +86,7 @@
         `<span class="track"><span class="fill"></span></span><span class="share">${escape(share)}</span></button></li>`;
     });
     const title = value.instead ? `${word("instead")} <q>${escape(value.instead.trim() || "␣")}</q>` : word("next");
-    return `<section aria-label="${escape(word("next"))}"><h3 role="status">${title}</h3><p>${escape(word("alternatives_hint"))}</p><ol>${items.join("")}</ol></section>`;
+    return `<section aria-label="${escape(word("next"))}"><h3>${title}</h3><p>${escape(word("alternatives_hint"))}</p><ol>${items.join("")}</ol></section>`;
   };
 
   // A click on a token, or the arrow keys, choose the place whose alternatives are shown.

@@ -8,10 +8,10 @@ _begin = SessionState.__init__
 
 
 def lighten():
-    """Have sessions keep no configuration of each component.
+    """Have sessions keep no configuration of components that they have not changed.
 
-    Gradio copies all of them when a session begins, and on the thread that serves everybody: 70 ms and 0.4 MB a visit.
-    Its deep links alone read them, which this page has not (``guard`` refuses them).
+    Gradio copies those of all when a session begins, on the thread that serves everybody: 70 ms and 0.4 MB a visit. Its
+    deep links alone read them, which this page has not (``guard`` refuses them).
     """
     SessionState.__init__ = _begin_bare
     SessionState._update_config = SessionState._update_value_in_config = lambda *_: None

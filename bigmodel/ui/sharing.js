@@ -75,10 +75,10 @@
     return null;
   };
   // The history is read and written anew each time: another window may have changed it.
-  const unstored = {}; // tab -> entries, of a browser without storage
+  const unstored = {}; // tab -> entries, of a browser whose storage is closed or full
   const entriesOf = (tab) => {
     try {
-      return JSON.parse(localStorage.getItem(`bigmodel-${tab}`)) || [];
+      return JSON.parse(localStorage.getItem(`bigmodel-${tab}`)) || unstored[tab] || [];
     } catch {
       return unstored[tab] || [];
     }
@@ -86,12 +86,15 @@
   const store = (tab, entries) => {
     unstored[tab] = entries;
     try {
+      localStorage.removeItem(`bigmodel-${tab}`);
       localStorage.setItem(`bigmodel-${tab}`, JSON.stringify(entries));
     } catch {} // closed, or full
   };
   const forget = (tab) => {
-    for (const storage of [sessionStorage, localStorage]) storage.removeItem(SAVED);
     store(tab, []);
+    try {
+      for (const storage of [sessionStorage, localStorage]) storage.removeItem(SAVED);
+    } catch {} // closed
     return [[]];
   };
   const openSaved = (tab) => {

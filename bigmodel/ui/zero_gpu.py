@@ -7,7 +7,7 @@ alone; it imports torch.
 
 A loan takes about a second, and three or four where its process is new; a visitor has some minutes of them a day. The
 small models of this page write a text, translate a page, look at a picture and draw four in less, on the CPU. What
-gains by it are longer drawings and files: what takes one core five seconds.
+gains by it are drawings of many steps, and files.
 
 Environment:
     BIGMODEL_ZERO_GPU: tasks that borrow a GPU, of text_to_image and translation, which both do by default; or "none".

@@ -177,6 +177,8 @@ BAD = {
     "truncated": (encoded(Image.fromarray(gradient(300, 300)), "JPEG")[:4000], "cannot be read as a picture"),
     "html": (b"<!doctype html><html><body>hello</body></html>", "cannot be read as a picture"),
     "scans": (scans(300), "cannot be read as a picture"),
+    "EXIF data behind an end": (b"\xff\xd8\xff\xd9" + twice(turned())[2:], "cannot be read as a picture"),
+    "EXIF data in what is no segment": (b"\xff\xd8\xff\xf0\xff\xff" + twice(turned())[2:], "cannot be read"),
     "filling": (b"\xff\xd8" + b"\xff" * 70_000 + scans(1)[2:], "cannot be read as a picture"),
     "nothing in a GIF": (encoded(Image.new("L", (9, 9)), "GIF")[:-1] + bytes(100_000) + b";", "cannot be read"),
     "EXIF data twice": (twice(turned()), "cannot be read as a picture"),
@@ -230,7 +232,7 @@ def test_memory_stays_flat(name, tmp_path):
     code = f"""
 import resource, numpy as np
 from bigmodel.errors import InputError
-from bigmodel.runtime.pictures import SCANS, open_picture
+from bigmodel.runtime.pictures import open_picture
 open_picture(np.zeros((9, 9, 3), np.uint8))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

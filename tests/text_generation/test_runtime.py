@@ -5,12 +5,13 @@ import itertools
 import math
 import threading
 import time
+from collections import deque
 
 import numpy as np
 import pytest
 
 from bigmodel.errors import InputError
-from bigmodel.runtime.batching import Ending
+from bigmodel.runtime.batching import Ending, SharedBatch
 from bigmodel.text_generation import runtime
 from bigmodel.text_generation.poetry import Acrostic, encode_prompt, form_for_acrostic, form_of
 from bigmodel.text_generation.runtime import START, TextGenerator
@@ -120,6 +121,30 @@ def test_who_waits_for_a_slot_can_leave(stories, monkeypatch):
     for stream in streams:
         stream.close()
     assert "".join(stories.stream("Once", max_new_tokens=5))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_comes_as_the_patience_ends_is_not_lost(stories, monkeypatch, fails):
+    """Another thread may end a text between a reader's giving up and its look at the row."""
+    read, batch = SharedBatch.read, stories.batch
+
+    def late(self, row, until=0.0, deadline=None):
+        if until or deadline is None:
+            return read(self, row, until, deadline)
+        read(self, row)  # another one leads
+        row.ready.extend(row.ids)
+        if fails:
+            row.error, row.ready = ValueError("late"), deque()
+        return []
+
+    monkeypatch.setattr(SharedBatch, "read", late)
+    work = stories.bursts("Once", max_new_tokens=1)
+    if fails:
+        with pytest.raises(ValueError, match="late"):
+            list(work)
+    else:
+        assert "".join(sum(work, []))
+    assert batch.active == 0
 
 
 def test_deadline(stories):

@@ -1,5 +1,6 @@
 """Requests of the Text tab, and its events, without a browser."""
 
+import time
 from types import SimpleNamespace
 
 import gradio as gr
@@ -85,7 +86,8 @@ def test_the_end_of_a_line_is_not_said_to_be_skipped(events):
 
 
 def test_what_a_model_cannot_go_on_from_leaves_the_page_as_it_is(events):
-    for values in ({"prompt": "яя"}, {"model": "tiny-poetry", "prompt": "", "acrostic": "龘春"}):
+    poem = {"model": "tiny-poetry", "prompt": ""}
+    for values in ({"prompt": "яя"}, {**poem, "acrostic": "龘春"}, {**poem, "prompt": "山", "acrostic": "春夜"}):
         work = events.write(event("generate"), {}, {}, *(VALUES | POEM | values).values())
         with pytest.raises(gr.Error):
             next(work)
@@ -190,9 +192,14 @@ def test_a_spoilt_passage_is_refused(events):
         last(events, "alternatives", passage, alternatives, {"token": "<|endoftext|>"})
 
 
-def test_the_time_limit_is_told(events, monkeypatch):
+def test_the_time_limit_is_told(events, models, monkeypatch):
     monkeypatch.setattr(serve, "LIMITS", Limits(text_seconds=0.001))
     assert "⟦time_limit⟧" in last(events)[1]
+    monkeypatch.setattr(serve, "LIMITS", Limits(text_seconds=0.2))
+    generator = models.get("tiny-stories", "text_generation")
+    work = serve.write(generator, Request.check(models, prompt="Once", max_new_tokens=1000), "Once")
+    time.sleep(0.25)  # the time runs from the call
+    assert [progress.note for progress in work] == ["time_limit"]
 
 
 def test_closing_frees_the_slot(models):

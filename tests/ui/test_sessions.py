@@ -1,3 +1,5 @@
+"""A visit begins light, and is still its own."""
+
 import gradio as gr
 import pytest
 from gradio.blocks import BlocksConfig
