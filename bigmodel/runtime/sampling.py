@@ -2,6 +2,8 @@
 
 import numpy as np
 
+# what a generation_config.json without such a value means
+DEFAULTS = {"max_new_tokens": 256, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 _COLDEST = 1e-6  # temperatures below are 0: their inverse is beyond 32 bits
 _PROBE = 256  # candidates that a nucleus is first sought among
 TOGETHER = 8  # rows from which on ``among_rows`` is quicker than ``among`` for each

@@ -8,9 +8,9 @@ import gradio as gr
 from bigmodel.config import read_json
 from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
+from bigmodel.runtime.sampling import DEFAULTS
 from bigmodel.text_generation import serve
 from bigmodel.text_generation.request import CHECKS, TASK, Request, unknown_characters
-from bigmodel.text_generation.runtime import DEFAULTS
 from bigmodel.ui.language import visitor_language
 from bigmodel.ui.texts import words
 from bigmodel.ui.validation import check_number, check_text

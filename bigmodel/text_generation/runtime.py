@@ -14,12 +14,11 @@ from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.runtime.artifacts import ModelFolder
 from bigmodel.runtime.batching import Ending, Row, SharedBatch
 from bigmodel.runtime.decoding import Decoder
-from bigmodel.runtime.sampling import Sampler
+from bigmodel.runtime.sampling import DEFAULTS, Sampler
 from bigmodel.runtime.session import create_session
 from bigmodel.runtime.tokenizer import Tokenizer
 from bigmodel.text_generation.poetry import START
 
-DEFAULTS = {"max_new_tokens": 256, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 MAX_SEED = 2**64 - 1
 MAX_CHARACTERS = 1_000_000
 PATIENCE_S = 1  # after which one who still waits is asked whether to go on

@@ -6,11 +6,11 @@ import gradio as gr
 
 from bigmodel.errors import BigModelError
 from bigmodel.limits import LIMITS
+from bigmodel.runtime.sampling import DEFAULTS
 from bigmodel.text_generation import serve
 from bigmodel.text_generation.events import FORESEEN, LINKED, TextEvents
 from bigmodel.text_generation.poetry import FORMS, KINDS
 from bigmodel.text_generation.request import CHECKS, TASK, Request
-from bigmodel.text_generation.runtime import DEFAULTS
 from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing

@@ -142,11 +142,11 @@ def emoji():
         title="Emoji",
         description="Draws emoji in five styles, alone or two and three together on a coloured ground.",
         corpus="emoji64.parquet",
-        shape=_shape(32, 4, 256, 640, 8, 2),
+        shape=_shape(32, 8, 192, 512, 6, 2),
         things=THINGS,
         composed=0.35,
         caption_dropout=0.1,
-        batch_size=64,
+        batch_size=128,
         settings=TrainingSettings(
             max_minutes=95, learning_rate=2e-3, weight_decay=0.02, ema=0.998, compile=True, validate_every=500
         ),

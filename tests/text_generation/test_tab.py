@@ -8,10 +8,10 @@ import pytest
 
 from bigmodel.errors import InputError
 from bigmodel.limits import Limits
+from bigmodel.runtime.sampling import DEFAULTS
 from bigmodel.text_generation import serve
 from bigmodel.text_generation.events import TextEvents, linked
 from bigmodel.text_generation.request import Request, choose_model, unknown_characters
-from bigmodel.text_generation.runtime import DEFAULTS
 from bigmodel.text_generation.tab import PLAIN_EXAMPLES, POETRY_EXAMPLES, build, load
 from bigmodel.ui.models import Models
 
