@@ -19,6 +19,8 @@ from bigmodel.ui.widgets import provider_name, told
 ALTERNATIVES = 10
 # the fields that a text was written from, kept with it so that it can be continued
 SOURCE = ("model", "kind", "form", "author", "title", "acrostic")
+PASSAGE = ("format", "language", "title", "author", "prompt", "pieces", "kept", "busy", "selected")
+PASSAGE += ("seed", "source", "link")
 FORESEEN = ("prompt", *SOURCE)
 # what a link carries: /?tab=text&model=…&prompt=…&seed=…
 LINKED = ("model", "prompt", "kind", "form", "author", "title", "acrostic", "seed", *DEFAULTS)
@@ -122,7 +124,7 @@ class TextEvents:
 
     def stop(self, passage):
         """Settle the page after the work was cancelled."""
-        passage = _dict(passage)
+        passage = _passage(passage)
         if not passage.get("source"):
             return [gr.skip()] * 4
         passage = {**passage, "busy": False}
@@ -132,7 +134,7 @@ class TextEvents:
 
     def look_inside(self, event: gr.EventData, passage):
         """Show what else could have stood at the chosen token."""
-        passage = _dict(passage)
+        passage = _passage(passage)
         if passage.get("busy") or not passage.get("source"):
             return gr.skip(), gr.skip()
         try:
@@ -219,6 +221,11 @@ def _seed(how, text):
         return int(text)
     except ValueError:
         return text  # refused, with its limits, by the check of the field
+
+
+def _passage(value):
+    """Return the parts of a passage that came back from the browser, and no others; {} for anything else."""
+    return {name: value[name] for name in PASSAGE if name in _dict(value)}
 
 
 def _dict(value):
