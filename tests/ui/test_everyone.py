@@ -307,7 +307,7 @@ def test_arrow_keys_choose_a_token_and_enter_goes_on_from_another(open_page):
 
 SAID = {
     "translate": ("#translate-facts", "Translation: "),
-    "generate": ("#drawing-facts", "1 pictures: rose"),
+    "generate": ("#drawing-facts", "1 picture: rose"),
     "classify": ("#classify-answer", "%"),
 }
 
