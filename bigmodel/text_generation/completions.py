@@ -19,7 +19,6 @@ from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.runtime.batching import Ending
 from bigmodel.text_generation.request import MAX_SEED, TASK, Request
-from bigmodel.text_generation.serve import INTERVAL_S
 from bigmodel.ui.validation import json_object
 
 # their field -> ours; top_k is none of OpenAI's, but other servers of its interface take it as well
@@ -106,7 +105,7 @@ def _write(generator, request, stops, places):
         opening, ending = request.opening(generator, request.prompt), Ending()
         settings = {name: getattr(request, name) for name in ("temperature", "top_k", "top_p", "seed")}
         settings |= {"max_new_tokens": request.tokens_of(generator), "deadline": LIMITS.text_seconds}
-        stream = generator.bursts(opening, **settings, stop=stops, ending=ending, interval=lambda: INTERVAL_S)
+        stream = generator.bursts(opening, **settings, stop=stops, ending=ending)
         with closing(stream):
             for pieces in stream:
                 yield "".join(pieces), None, None

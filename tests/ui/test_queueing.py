@@ -139,7 +139,7 @@ def test_completions_are_counted_as_calls_and_share_a_visitors_places(page):
 def test_a_fault_of_a_completion_is_ours(page, monkeypatch, caplog):
     from bigmodel.text_generation.runtime import TextGenerator
 
-    monkeypatch.setattr(TextGenerator, "stream", lambda *_, **__: {}["secret words"])
+    monkeypatch.setattr(TextGenerator, "bursts", lambda *_, **__: {}["secret words"])
     answer = httpx.post(f"{page.local_url}v1/completions", json={"model": "tiny-stories", "prompt": "a"})
     assert answer.status_code == 500 and "our fault" in answer.json()["detail"]
     (record,) = [r for r in caplog.records if r.getMessage() == "call" and r.fields["outcome"] == "failed"]
