@@ -4,6 +4,7 @@ Every tab in both languages, light and dark, on a phone and on a desktop; and, c
 of a shared link. All show what the shipped models really wrote. Needs playwright and a Chromium.
 """
 
+import re
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
@@ -52,6 +53,8 @@ def run(arguments):
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
             for path, query, *how in _committed() if arguments.commit else _every(arguments.out):
+                # a host of other models shows those
+                query = re.sub(r"&model=(\w+)", lambda m: m[0] * (m[1] in demo.models.entries), query)
                 if fnmatch(path.stem, arguments.only):
                     _picture(browser, f"{demo.local_url}?{query}", path, *how)
                     if arguments.commit:
