@@ -251,7 +251,7 @@ def test_the_page_on_a_space(space, serve):
     path = os.pathsep.join([str(STAND_IN), os.environ.get("PYTHONPATH", "")])
     address, _ = serve(SPACES_ZERO_GPU="true", SPACES_STAND_IN=str(space), PYTHONPATH=path)
     client = Client(address, verbose=False)
-    result = client.predict("a cat face", num_images=8, seed=3, steps=20, api_name="/generate_image")
+    result = client.predict("a cat face", num_images=2, seed=3, steps=25, api_name="/generate_image")
     report = httpx.get(f"{address}health").json()["zero_gpu"]
     assert result and loans(space) == [zero_gpu.DRAWING_S]
     assert report["calls_on_gpu"] or (
