@@ -62,11 +62,12 @@ class TextEvents:
         pinned = gr.update(value="") if how == "surprise" else gr.skip()
         yield passage, gr.skip(), gr.skip(), gr.update(interactive=True), gr.update(interactive=False), pinned
         idle, shown = (gr.update(interactive=False), gr.update(interactive=True), gr.skip()), passage
+        left_out = skipped(generator, request)
         try:
             for progress in writing:
                 so_far = {**passage["link"], "max_new_tokens": max(progress.tokens, 1)}  # what a Stop leaves
                 shown = {**passage, "pieces": kept + progress.pieces, "link": so_far}
-                yield shown, facts(generator, request, progress), *[gr.skip()] * 4
+                yield shown, facts(generator, request, progress) + left_out, *[gr.skip()] * 4
         except BigModelError as error:
             yield {**shown, "busy": False}, "", {}, *idle
             raise told(error) from None
@@ -74,7 +75,7 @@ class TextEvents:
             yield {**shown, "busy": False}, "", {}, *idle
             raise
         passage = {**shown, "busy": False} | ({} if progress.note else {"link": passage["link"]})
-        yield passage, facts(generator, request, progress), self._alternatives(passage), *idle
+        yield passage, facts(generator, request, progress) + left_out, self._alternatives(passage), *idle
 
     def _kept(self, event, passage, alternatives, values):
         """Return the pieces to go on from, and put the fields of their passage in ``values``."""
@@ -88,15 +89,9 @@ class TextEvents:
     def _passage(self, request, kept):
         source = {name: getattr(request, name) for name in SOURCE}
         card = self.models.entries[request.model].card
-        kind, (language, *more) = card.get("format", "plain"), card.get("languages") or [None]
-        passage = {
-            "format": kind,
-            "language": None if more else language,
-            "prompt": request.prompt,
-            "pieces": kept,
-            "busy": True,
-            "selected": None,
-        }
+        language, *more = card.get("languages") or [None]
+        passage = {"format": card.get("format", "plain"), "language": None if more else language}
+        passage |= {"prompt": request.prompt, "pieces": kept, "busy": True, "selected": None}
         named = {"title": request.title, "author": request.author, "seed": request.seed, "source": source}
         named["kept"] = len(kept)
         # going on from a token is beginning with all that stands before, of which a model sees the end alone
@@ -176,7 +171,7 @@ class TextEvents:
 
 
 def facts(generator, request, progress):
-    """Return the line under a text: speed, provider, seed, and what was left out."""
+    """Return the line under a text: speed, provider and seed."""
     parts = [
         f"<b>{progress.tokens_per_second:,.0f}</b> {words('tokens_per_second')}",
         f"{progress.tokens} {words('tokens')}",
@@ -185,9 +180,13 @@ def facts(generator, request, progress):
     ]
     if progress.note:
         parts.append(words(progress.note))
-    skipped = [c for c in unknown_characters(generator, request.prompt + request.author + request.title) if c.strip()]
-    warning = f'<p class="skipped">{words("skipped")} {escape(" ".join(skipped))}</p>' if skipped else ""
-    return f"<p>{' · '.join(parts)}</p>{warning}"
+    return f"<p>{' · '.join(parts)}</p>"
+
+
+def skipped(generator, request):
+    """Return what a model leaves out of a request as HTML, or ""."""
+    signs = [c for c in unknown_characters(generator, request.prompt + request.author + request.title) if c.strip()]
+    return f'<p class="skipped">{words("skipped")} {escape(" ".join(signs))}</p>' if signs else ""
 
 
 def linked(values):

@@ -163,7 +163,6 @@ def find_sets(path, judges, seed):
     valid = [p for p in read_pictures(path, "valid") if p.subject.name in judges.names]  # a few things have one picture
     if not valid:
         raise DataError(f"{path}: no picture of a thing of the training was kept from it; give things more pictures")
-    valid = [valid[i] for i in rng.permutation(len(valid))]  # a part of them is of all styles, as the chosen ones are
     chosen = [judges.pictures[i] for i in rng.permutation(len(judges.pictures))[: COUNTS["train"]]]
     filling = [picture.caption for picture in chosen]
     pools = filling, _filled([picture.caption for picture in valid], filling)
@@ -232,9 +231,10 @@ def score(judges, asked, images, threshold, **about):
     if about["dataset"].endswith(".train"):
         count = min(len(images), len(asked.images))  # few pictures seem farther than many
         features = judges.classify(judges.images)[2]
-        both = ("frechet_distance", images), ("frechet_distance_of_real", asked.images)
+        some = asked.images[rng.permutation(len(asked.images))[:count]]  # they stand there style by style
+        both = ("frechet_distance", images[:count]), ("frechet_distance_of_real", some)
         for name, pictures in both if count > 1 else ():  # one has no covariance
-            value = frechet_distance(judges.classify(pictures[:count])[2], features)
+            value = frechet_distance(judges.classify(pictures)[2], features)
             entries.append(entry(name, value, "squared distance", count=count, settings=settings, **about))
     return entries
 

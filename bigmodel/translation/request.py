@@ -115,10 +115,10 @@ def detect(text, known, target=None):
         code = next((c for c in likely if c in sources), code)
     elif (code, target) not in known and (ALIKE.get(code), target) in known and ALIKE[code] in likely:
         code = ALIKE[code]
-    others = sorted(sources - {*CODES})
-    if code not in CODES and len(others) == 1:
-        return others[0]  # of a model trained elsewhere: what cannot be told
     if code not in CODES:
+        others = sources - {*CODES}
+        if len(others) == 1:
+            return others.pop()  # of a model trained elsewhere: what cannot be told
         raise InputError("source", f"this language was not recognised; {_offer(known)}")
     return code
 

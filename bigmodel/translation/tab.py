@@ -120,7 +120,7 @@ def _file_field(**options):
     """Return a ``gr.File`` that hands a function a path; Gradio leaves an empty file behind each time."""
 
     def path_of(file):
-        if field.file_types and not is_valid_file(file.path, field.file_types):
+        if not is_valid_file(file.path, field.file_types):
             raise told(InputError("file", f"is of a type that is not taken; give {', '.join(field.file_types)}"))
         return file.path
 
