@@ -11,6 +11,7 @@ import torch
 
 from bigmodel.errors import ExportError
 from bigmodel.nn.cache import KVCache
+from bigmodel.runtime.session import create_session
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,8 @@ PROMPT = 6  # tokens before the first cached step
 
 
 def open_graph(path):
-    """Return the ort.InferenceSession of a graph's file, on one CPU thread."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    """Return the ort.InferenceSession of a graph's file, on one CPU thread and with the kernels that serve it."""
+    return create_session(path, "cpu", 1).ort
 
 
 class CachedGraph:

@@ -28,7 +28,7 @@ for name in ${*:-emoji $pairs stories poetry photos fashion scenes blood-cells};
         python3 -m bigmodel train $task --preset "$name$suffix" --data "$corpora"
     fi
     python3 -m bigmodel export $task --model "runs/$name$suffix/model" --out "$model"
-    for engine in torch onnx; do
+    for engine in torch "onnx --provider cpu"; do
         python3 -m bigmodel evaluate $task --model "$model" --data "$corpora" --engine $engine
     done
     python3 -m bigmodel report --model "$model"

@@ -23,18 +23,18 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from bigmodel.config import read_json, write_json
+from bigmodel.config import read_config, read_json, write_json
 from bigmodel.errors import ConfigError, ExportError
-from bigmodel.evaluation.results import read_metrics, write_metrics
+from bigmodel.evaluation.results import METRICS, read_metrics, write_metrics
 from bigmodel.nn.checkpoint import read_tensors
 from bigmodel.registry import TASKS
-from bigmodel.runtime.artifacts import write_manifest
+from bigmodel.runtime.artifacts import ModelFolder, write_manifest
 from export.quantize import DEFAULT_RECIPE, RECIPES
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 COPIED = (
     *("tokenizer.json", "tokenizer_config.json", "generation_config.json", "preprocessor_config.json"),
-    *("emoji.json", "metrics.json", "README.md", "README.zh.md", "samples.png"),
+    "emoji.json",
 )
 
 
@@ -49,11 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 def run(arguments):
     """Export, print what parity found, and return 0."""
-    config = read_json(arguments.model / "config.json")
+    config = read_config(arguments.model)
     name = config.get("bigmodel", {}).get("name")
     if arguments.out is None and not name:
         raise ConfigError("config.json names no model; say --out")
     out = arguments.out or ARTIFACTS / name
+    ModelFolder.unchecked(arguments.model, arguments.task)
     report = export(arguments.model, out, arguments.recipe)
     graphs = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.onnx"))
     for graph, differences in report.items():
@@ -85,11 +86,11 @@ def export(source, out, recipe=DEFAULT_RECIPE):
         ConfigError: source has no config.json, the task has no specification, or out cannot be made.
     """
     source, out = Path(source), Path(out)
-    values = read_json(source / "config.json")
+    values = read_config(source)
     task = values.get("bigmodel", {}).get("task", "text_generation")
     if task not in TASKS:
         raise ConfigError(f"{source}: no specification exports {task!r}; there are {', '.join(TASKS)}")
-    chosen = {name: value for name, value in read_metrics(out).items() if name == "license"}  # a training says none
+    metrics = _metrics(source, out)
     with _folder(out), tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
         scratch = Path(scratch)
         tensors = half_precision(source)
@@ -105,10 +106,23 @@ def export(source, out, recipe=DEFAULT_RECIPE):
             target = out / path.relative_to(scratch)
             target.parent.mkdir(exist_ok=True)
             path.replace(target)
-    if chosen:
-        write_metrics(out, chosen | read_metrics(out))
+    if metrics or (out / METRICS).exists():
+        write_metrics(out, metrics)
     write_manifest(out)
     return report
+
+
+def _metrics(source, out):
+    """Return the metrics of a new folder: the source's, without the figures of its graph for the CPU.
+
+    The licence of the folder that is there stays, since a training says none.
+    """
+    metrics = read_json(source / METRICS) if (source / METRICS).exists() else {}
+    for part in ("results", "samples"):
+        if part in metrics:
+            metrics[part] = [found for found in metrics[part] if found["engine"] != "onnx-cpu"]
+    chosen = {name: value for name, value in read_metrics(out).items() if name == "license"}
+    return chosen | metrics
 
 
 @contextlib.contextmanager

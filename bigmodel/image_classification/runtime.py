@@ -55,6 +55,8 @@ class ImageClassifier:
         temperature, threshold: of its calibration.
     """
 
+    task = "image_classification"
+
     def __init__(self, folder, model, *, provider, skipped=()):
         self.folder, self.model, self.provider, self.skipped = folder, model, provider, skipped
         self.preparation = Preparation.read(folder.file("preprocessor_config.json"))
@@ -80,7 +82,7 @@ class ImageClassifier:
             ModelFolderError: names the file that is missing, altered or refused.
             ProviderError: none of the providers can be had.
         """
-        folder = ModelFolder.open(folder_or_hub_id, "image_classification")
+        folder = ModelFolder.open(folder_or_hub_id, cls.task)
         session = create_session(folder.graphs(), providers, threads)
         kind = np.float16 if "float16" in session.ort.get_inputs()[0].type else np.float32
 

@@ -40,18 +40,9 @@ class Convolution(nn.Module):
 
     def forward(self, x):
         """Map x (batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
-        x = F.conv2d(x, self._kernel(self.weight), stride=self.stride, padding=1)
+        x = F.conv2d(x, self.weight.view(len(self.weight), -1, 3, 3), stride=self.stride, padding=1)
         counted = self.running_mean, self.running_var
         return F.relu(F.batch_norm(x, *counted, self.scale, self.bias, self.training, eps=EPSILON))
-
-    def folded(self):
-        """Return the kernel (outputs, inputs, 3, 3) and bias (outputs,) that do the same without a normalisation."""
-        factor = self.scale / torch.sqrt(self.running_var + EPSILON)
-        return self._kernel(self.weight * factor[:, None]), self.bias - self.running_mean * factor
-
-    @staticmethod
-    def _kernel(matrix):
-        return matrix.view(len(matrix), -1, 3, 3)
 
 
 class Stem(nn.Sequential):

@@ -58,6 +58,8 @@ class ObjectDetector:
         threshold: the score from which on a detection counts, unless another is asked for.
     """
 
+    task = "object_detection"
+
     def __init__(self, folder, model, *, provider, skipped=()):
         self.folder, self.model, self.provider, self.skipped = folder, model, provider, skipped
         self.preparation = Preparation.read(folder.file("preprocessor_config.json"))
@@ -77,7 +79,7 @@ class ObjectDetector:
             ModelFolderError: names the file that is missing, altered or refused.
             ProviderError: none of the providers can be had.
         """
-        folder = ModelFolder.open(folder_or_hub_id, "object_detection")
+        folder = ModelFolder.open(folder_or_hub_id, cls.task)
         session = create_session(folder.graphs(), providers, threads)
         kind = np.float16 if "float16" in session.ort.get_inputs()[0].type else np.float32
 

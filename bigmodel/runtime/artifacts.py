@@ -52,31 +52,40 @@ class ModelFolder:
             ConfigError: config.json is none.
         """
         path, given = Path(folder_or_hub_id), str(folder_or_hub_id)
-        if given == path.name and not path.is_dir() and (SHIPPED / given).is_dir():
+        if given == path.name and not os.path.isdir(path) and os.path.isdir(SHIPPED / given):
             path = SHIPPED / given
-        if not path.is_dir() or not given:
+        if not os.path.isdir(path) or not given:  # no OSError where the name is too long
             if not is_hub_id(given):
                 raise ModelFolderError(f"{given!r} is neither a folder, a shipped model's name nor an id of the Hub")
             path = fetch(given)
         files = verify(path)
-        folder = replace(cls.unchecked(path), files=files)
-        own = folder.card.get("task", "text_generation")  # as export and card take it
-        if task and own != task:
-            raise ModelFolderError(f"{path} is a model of {own}, not of {task}")
-        return folder
+        return replace(cls.unchecked(path, task), files=files)
 
     @classmethod
-    def unchecked(cls, path):
-        """Return a folder as a training leaves it, without checksums: not for what others have made."""
+    def unchecked(cls, path, task=None):
+        """Return a folder as a training leaves it, without checksums: not for what others have made.
+
+        Raises:
+            ModelFolderError: it is for another task.
+            ConfigError: config.json is none.
+        """
         path = Path(path)
         generation_config = path / "generation_config.json"
         defaults = read_json(generation_config) if generation_config.exists() else {}
-        return cls(path, read_config(path), defaults, dict.fromkeys(p.name for p in path.iterdir()))
+        folder = cls(path, read_config(path), defaults, dict.fromkeys(p.name for p in path.iterdir()))
+        if task and folder.task != task:
+            raise ModelFolderError(f"{path} is a model of {folder.task}, not of {task}")
+        return folder
 
     @property
     def card(self):
         """Return the "bigmodel" part of config.json: task, name, format, title, languages, description."""
         return self.config.get("bigmodel", {})
+
+    @property
+    def task(self):
+        """Return the task that the model is for; one that says none writes text."""
+        return self.card.get("task", "text_generation")
 
     @property
     def name(self):
@@ -133,7 +142,7 @@ def fetch(hub_id):
         home = Path(huggingface_hub.constants.HF_HOME) / "bigmodel"
         folder = home / f"{repository.replace('/', '--')}@{snapshot.name}"
         for source in snapshot.rglob("*"):
-            if source.is_file():
+            if source.is_file() and is_safe(source.name):
                 _real_file(source.resolve(), folder / source.relative_to(snapshot))
     except Exception as error:  # network, authentication, unknown repository, full disk: all are the user's to mend
         raise ModelFolderError(f"{hub_id} cannot be fetched: {first_line(error)}") from error

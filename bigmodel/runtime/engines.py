@@ -69,7 +69,7 @@ def open_engine(name, folder, runtime, torch_model, provider=None):
     Args:
         name: of ENGINES.
         folder: of the model; for torch a training's own will do.
-        runtime: class that serves it, of (ModelFolder, model, provider=…), with ``from_pretrained``.
+        runtime: class that serves it, of (ModelFolder, model, provider=…), with ``task`` and ``from_pretrained``.
         torch_model: function of the ModelFolder that returns what takes the graphs' place in it.
         provider: of the graphs, this one or none; None takes the first that can be had.
 
@@ -82,7 +82,7 @@ def open_engine(name, folder, runtime, torch_model, provider=None):
     """
     check(name, folder, provider)
     if name == "torch":
-        opened = ModelFolder.unchecked(folder)
+        opened = ModelFolder.unchecked(folder, runtime.task)
         return runtime(opened, torch_model(opened), provider=name), name
     served = runtime.from_pretrained(folder, providers=[provider] if provider else None)
     return served, f"onnx-{served.provider}"

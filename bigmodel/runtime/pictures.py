@@ -92,11 +92,11 @@ def open_picture(source, limits=USUAL):
     """
     if isinstance(source, np.ndarray):
         source = _from_array(source)
-    if isinstance(source, Image.Image):
-        return _finish(source, source.format, limits)
-    data = _read(source, limits.bytes)
-    _refuse_traps(data)
     try:
+        if isinstance(source, Image.Image):
+            return _finish(source, source.format, limits, owned=False)
+        data = _read(source, limits.bytes)
+        _refuse_traps(data)
         with Image.open(io.BytesIO(data), formats=list(SHARES)) as picture:
             return _finish(picture, picture.format, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -212,8 +212,11 @@ def _from_array(array):
     return Image.fromarray(array)
 
 
-def _finish(picture, kind, limits):
-    """Decode, make smaller, turn upright and convert; ``kind`` is the format, None for what has none."""
+def _finish(picture, kind, limits, owned=True):
+    """Decode, make smaller, turn upright and convert; ``kind`` is the format, None for what has none.
+
+    A picture that is not ``owned`` keeps its size.
+    """
     width, height = picture.size
     kind = "JPEG" if kind == "MPO" else kind  # which begins with a JPEG, and goes on with others
     limit = limits.pixels * SHARES.get(kind, 1) // (1 if picture.mode in LIGHT_MODES else 2)
@@ -223,7 +226,8 @@ def _finish(picture, kind, limits):
     source = picture
     if max(width, height) > KEPT_SIDE:
         notes.append("made_smaller")
-        picture.draft(None, (min(width, KEPT_SIDE), min(height, KEPT_SIDE)))  # JPEG alone can
+        if owned:
+            picture.draft(None, (min(width, KEPT_SIDE), min(height, KEPT_SIDE)))  # JPEG alone can
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))  # 16 bits
     if picture.has_transparency_data:

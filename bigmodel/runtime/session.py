@@ -158,7 +158,7 @@ def thread_count(threads=None):
         ProviderError: not a number from 1 to 256.
     """
     value = threads if threads is not None else os.environ.get("BIGMODEL_THREADS") or _usable_cores()
-    if not str(value).isdigit() or not 1 <= int(value) <= 256:
+    if not str(value).isdecimal() or not 1 <= int(value) <= 256:
         raise ProviderError(f"threads: {value!r}; give a whole number from 1 to 256")
     return int(value)
 

@@ -21,6 +21,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from pathlib import Path
 from bigmodel.config import TransformerConfig, read_json, write_json
 from bigmodel.errors import BigModelError, ConfigError
 from bigmodel.evaluation import speed
+from bigmodel.runtime.engines import check_least
 from bigmodel.text_generation import benchmark_provider, contenders
 from bigmodel.text_generation.config import PRESETS
 
@@ -67,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 def run(arguments):
     """Run the comparison, print its table, write its JSON, and return 0."""
+    check_least(arguments, prompt=1, new=2, rounds=1)
+    if arguments.peer_python and not shutil.which(arguments.peer_python):
+        raise ConfigError(f"--peer-python: {arguments.peer_python} is no program")
     if arguments.provider:
         folder = arguments.model or exported(*weights_of(arguments), "int8")
         return benchmark_provider.compare(folder, arguments)
@@ -131,7 +136,8 @@ def exported(folder, work, recipe):
     if not (out / "manifest.json").exists():
         command = [sys.executable, "-m", "bigmodel", "export", "text_generation", "--model", folder]
         command += ["--out", out, "--recipe", recipe]
-        subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+        if subprocess.run(list(map(str, command)), stdout=subprocess.DEVNULL).returncode:
+            raise BigModelError(f"{folder} cannot be exported")
     return out
 
 

@@ -26,7 +26,7 @@ class Corpus:
     Attributes:
         tokenizer: tokenizers.Tokenizer.
         windows: TokenWindows of the training text.
-        valid: list of (ids, first) a document: ids begin with END_OF_TEXT and those from index ``first`` are scored.
+        valid: list of (ids, first) a document: those from index ``first`` are scored, what is before is context.
         valid_units: UTF-8 bytes (a tokenizer over bytes) or characters of the scored validation text.
     """
 
@@ -155,9 +155,9 @@ def _tokenizer(config, data):
 def _first_characters(texts, limit):
     """Yield texts until they are ``limit`` characters together."""
     for text in texts:
-        yield from text.splitlines(keepends=True)
+        yield from text[:limit].splitlines(keepends=True)
         limit -= len(text)
-        if limit < 0:
+        if limit <= 0:
             return
 
 

@@ -4,21 +4,17 @@ predict(ids, keep)                     logits (keep, vocab_size) of the token af
 generate(prompts, seeds, **sampling)   the texts that follow
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from bigmodel.config import read_json
 from bigmodel.nn.cache import KVCache
 from bigmodel.nn.checkpoint import from_pretrained
 from bigmodel.runtime import engines
-from bigmodel.runtime.sampling import Sampler
+from bigmodel.runtime.artifacts import ModelFolder
+from bigmodel.runtime.sampling import DEFAULTS, Sampler
 from bigmodel.runtime.tokenizer import Tokenizer
 from bigmodel.text_generation.poetry import START
 from bigmodel.text_generation.runtime import TextGenerator
-
-SAMPLING = ("temperature", "top_k", "top_p", "max_new_tokens")
 
 
 def open_engine(name, folder, provider=None):
@@ -61,17 +57,16 @@ class TorchEngine:
     """The weights of a folder in torch, float32, with a plain decoding loop. Attributes as OnnxEngine's."""
 
     def __init__(self, folder):
-        folder, self.name = Path(folder), "torch"
+        opened, self.name = ModelFolder.unchecked(folder, TextGenerator.task), "torch"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = from_pretrained(folder).to(self.device)
-        config = read_json(folder / "config.json")
-        self.tokenizer = Tokenizer(folder / "tokenizer.json")
-        self.context = config["max_position_embeddings"]
-        defaults = read_json(folder / "generation_config.json")
-        self.defaults = {name: defaults[name] for name in SAMPLING if name in defaults}
+        self.model = from_pretrained(opened.path).to(self.device)
+        self.tokenizer = Tokenizer(opened.file("tokenizer.json"))
+        self.context = opened.config["max_position_embeddings"]
+        self.defaults = {name: opened.generation_config.get(name, value) for name, value in DEFAULTS.items()}
         self.end = self.tokenizer.vocabulary[START]
-        padding = range(len(self.tokenizer.token_bytes), config["vocab_size"])  # rows without a token
-        self.suppressed = sorted({*self.tokenizer.special, *padding} - {self.end})
+        padding = range(len(self.tokenizer.token_bytes), opened.config["vocab_size"])  # rows without a token
+        special = set(self.tokenizer.special) - {self.end}
+        self.suppressed = sorted({*opened.generation_config.get("suppress_tokens", special), *padding})
 
     def predict(self, ids, keep):
         """See the module."""

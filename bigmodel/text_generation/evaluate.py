@@ -18,10 +18,11 @@ from bigmodel.errors import DataError
 from bigmodel.evaluation.likelihood import bits_per_byte, negative_log_likelihood
 from bigmodel.evaluation.results import conclude, entry, shown_path
 from bigmodel.runtime import engines
+from bigmodel.runtime.sampling import DEFAULTS
 from bigmodel.text_generation import copies, verses
 from bigmodel.text_generation.config import PRESETS
 from bigmodel.text_generation.data import POEM_COLUMNS, read_plain, unknown_share, valid_plain, valid_poems
-from bigmodel.text_generation.engines import SAMPLING, open_engine
+from bigmodel.text_generation.engines import open_engine
 from bigmodel.text_generation.model import document_windows
 from bigmodel.training.sources import corpus_name, read_rows
 
@@ -57,7 +58,7 @@ def run(arguments):
     card = read_config(arguments.model).get("bigmodel", {})
     source, train = find_corpora(arguments, card)
     engine = open_engine(arguments.engine, arguments.model, arguments.provider)
-    asked = {name: getattr(arguments, name, None) for name in SAMPLING}
+    asked = {name: getattr(arguments, name, None) for name in DEFAULTS}
     sampling = {name: engine.defaults[name] if value is None else value for name, value in asked.items()}
     evaluation = Evaluation(engine, source, arguments.seed, command_of(arguments, engine.name), sampling)
     if card.get("format") == "poetry":

@@ -40,7 +40,6 @@ def run(arguments):
     for field in ("prompt", "author", "title"):
         if unknown := unknown_characters(generator, getattr(arguments, field) or ""):
             print(f"skipped, unknown to the model: {''.join(unknown)}", file=sys.stderr)
-    arguments.prompt = known(generator, arguments.prompt)
     prompt, constraint = make_prompt(generator, arguments)
     pieces = generator.stream(
         prompt,
@@ -51,7 +50,7 @@ def run(arguments):
         seed=arguments.seed,
         constraint=constraint,
     )
-    print(arguments.prompt, end="", flush=True)
+    print(known(generator, arguments.prompt), end="", flush=True)
     start, count = time.perf_counter(), 0
     for piece in pieces:
         print(piece, end="", flush=True)
@@ -72,6 +71,6 @@ def make_prompt(generator, arguments):
     if generator.format != "poetry":
         if given:
             raise InputError(next(iter(given)), f"{generator.folder.name} writes no poems")
-        return arguments.prompt, None
+        return Request().opening(generator, arguments.prompt) if arguments.prompt else "", None
     request = Request(**given)
     return request.opening(generator, arguments.prompt), request.constraint(generator, arguments.prompt)

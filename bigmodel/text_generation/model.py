@@ -43,7 +43,6 @@ def document_windows(documents, context, stride):
         while position < len(ids):
             end = min(len(ids), max(position + stride, context + 1 if position == first else 0))
             start = max(0, end - 1 - context)
-            end = min(end, start + context + 1)
             yield ids[start:end], position - start
             position = end
 

@@ -49,6 +49,8 @@ class TextGenerator:
         defaults: max_new_tokens, temperature, top_k and top_p where a caller says none.
     """
 
+    task = "text_generation"
+
     def __init__(self, folder, session, slots=16):
         self.folder, self.config = folder, folder.config
         self.format = folder.card.get("format", "plain")
@@ -78,7 +80,7 @@ class TextGenerator:
             ModelFolderError: a file is missing, altered or refused.
             ProviderError: no provider can be had.
         """
-        folder = ModelFolder.open(folder_or_hub_id, "text_generation")
+        folder = ModelFolder.open(folder_or_hub_id, cls.task)
         return cls(folder, create_session(folder.graphs(), providers, threads, cuda_graph=True), slots)
 
     def stream(

@@ -291,7 +291,7 @@ def _endpoints(models):
         values = {name: arguments[name] for name in CHECKS if name in arguments}
         try:
             request = Request.check(models, **values)
-            rows = serve.next_tokens(models.get(request.model, TASK), request, request.prompt, values["k"])
+            rows = serve.next_tokens(models.get(request.model, TASK), request, request.prompt, CHECKS["k"](values["k"]))
         except BigModelError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return {"headers": ["token", "probability"], "data": rows}

@@ -6,7 +6,7 @@ from itertools import chain
 import numpy as np
 
 from bigmodel.text_generation import rhyme
-from bigmodel.text_generation.poetry import REGULATED, encode_prompt, form_of, split_lines
+from bigmodel.text_generation.poetry import KINDS, REGULATED, encode_prompt, form_of, split_lines
 
 
 def by_form(rows):
@@ -30,6 +30,7 @@ def draw_prompts(groups, samples, seed):
         count = samples // len(groups) + (i < samples % len(groups))
         for row in rng.choice(len(rows), count, replace=count > len(rows)):
             kind, author, title, _ = rows[row]
+            kind = kind if kind in KINDS else None
             pairs.append((form, encode_prompt(kind=kind, form=form, author=author, title=title)))
     return pairs
 

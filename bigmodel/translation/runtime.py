@@ -67,6 +67,8 @@ class Translator:
         directions: tuple of (source, target) codes.
     """
 
+    task = "translation"
+
     def __init__(self, folder, model, *, provider, skipped=()):
         self.folder, self.model, self.provider, self.skipped = folder, model, provider, skipped
         self.tokenizer = Tokenizer(folder.file("tokenizer.json"))
@@ -99,7 +101,7 @@ class Translator:
             ModelFolderError: names the file that is missing, altered or refused.
             ProviderError: none of the providers can be had.
         """
-        folder = ModelFolder.open(folder_or_hub_id, "translation")
+        folder = ModelFolder.open(folder_or_hub_id, cls.task)
         stacks = [folder.graphs(f"{stack}_model") for stack in ("encoder", "decoder")]
         encoder, decoder = create_sessions(stacks, providers, threads)
         model = EncoderDecoder(encoder, decoder, folder.config)

@@ -8,6 +8,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
+from bigmodel.cli import main
 from bigmodel.config import TransformerConfig
 from bigmodel.errors import ConfigError, ExportError, ModelFolderError
 from bigmodel.evaluation.results import read_metrics, write_metrics
@@ -72,14 +73,23 @@ def exported(checkpoint, tmp_path_factory):
     return out, to_onnx.export(checkpoint, out)
 
 
-def test_the_licence_outlives_a_training(checkpoint, tmp_path):
+def test_licence_and_figures_after_a_training(checkpoint, tmp_path):
     write_metrics(tmp_path, {"license": "mit", "training": {"steps": 1}})
-    write_metrics(checkpoint, {"training": {"steps": 2}})
+    measured = [{"engine": engine} for engine in ("torch", "onnx-cpu", "onnx-cuda")]
+    write_metrics(checkpoint, {"training": {"steps": 2}, "results": measured, "samples": measured[1:2]})
     to_onnx.export(checkpoint, tmp_path)
     (checkpoint / "metrics.json").unlink()
     found = read_metrics(tmp_path)
     assert (found["license"], found["training"]["steps"]) == ("mit", 2)
+    assert found["results"] == [measured[0], measured[2]] and found["samples"] == []  # the graph for the CPU is new
     ModelFolder.open(tmp_path)  # by its manifest
+    to_onnx.export(checkpoint, tmp_path)  # whose training has not been told
+    assert read_metrics(tmp_path) == {"license": "mit", "results": [], "samples": []}
+
+
+def test_the_task_is_the_model_s(checkpoint, tmp_path, capsys):
+    assert main(["export", "translation", "--model", str(checkpoint), "--out", str(tmp_path / "out")]) == 2
+    assert "is a model of text_generation, not of translation" in capsys.readouterr().err
 
 
 def test_float_graph_equals_the_model(model, tensors, tmp_path):

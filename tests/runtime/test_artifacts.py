@@ -156,6 +156,11 @@ def test_external_data_is_read_as_onnx_reads_it(folder):
     expected = [(e["location"], int(e["offset"]) + int(e["length"])) for e in entries]
     assert external_data(folder / "model_fp16.onnx") == expected and expected
     assert external_data(folder / GRAPH) == []
+    tensor = onnx.TensorProto(external_data=[{"key": "location", "value": "beside.data"}])
+    default = onnx.AttributeProto(name="value", type=onnx.AttributeProto.TENSOR, t=tensor)
+    graph.functions.append(onnx.FunctionProto(name="f", attribute_proto=[default]))
+    (folder / GRAPH).write_bytes(graph.SerializeToString())
+    assert ("beside.data", 0) in external_data(folder / GRAPH)
 
 
 def test_links(folder):
@@ -179,7 +184,7 @@ def test_a_pipe_does_not_hang(folder):
     refuses(folder, "pipe.md", "no file")
 
 
-@pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../x", "a b/c", ""])
+@pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../x", "a b/c", "", "x" * 300])
 def test_neither_folder_nor_hub_id(name, monkeypatch):
     monkeypatch.setattr(artifacts, "fetch", lambda hub_id: pytest.fail("asked the Hub"))
     refuses(name, repr(name), "neither")
@@ -195,6 +200,7 @@ def test_hub_id(folder, monkeypatch, tmp_path):
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     monkeypatch.setattr(hub.constants, "HF_HOME", str(tmp_path / "home"))
+    (folder / "training_args.bin").write_bytes(b"what another program has fetched")
     opened = ModelFolder.open("someone/tiny@abc123")
     assert opened.name == "tiny-stories" and opened.path.is_relative_to(tmp_path / "home")
     assert asked["repository"] == "someone/tiny" and asked["revision"] == "abc123"

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from bigmodel.cli import main
-from bigmodel.errors import ConfigError, ProviderError
+from bigmodel.errors import ConfigError, ModelFolderError, ProviderError
 from bigmodel.evaluation.results import read_metrics
+from bigmodel.registry import TASKS
 from bigmodel.runtime import engines
 from bigmodel.runtime import session as sessions
 
@@ -52,6 +53,14 @@ def test_every_task_takes_a_provider(task, model, request, monkeypatch):
         open_engine("onnx", folder, "cuda")
     with pytest.raises(ConfigError, match="--provider cuda"):
         open_engine("torch", folder, "cuda")
+
+
+@pytest.mark.parametrize("engine", engines.ENGINES)
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "image_classification"])
+def test_another_task_s_model_is_refused(task, engine, tiny_photos):
+    open_engine = __import__(f"bigmodel.{task}.engines", fromlist=["engines"]).open_engine
+    with pytest.raises(ModelFolderError, match=f"is a model of image_classification, not of {task}"):
+        open_engine(engine, tiny_photos)
 
 
 def test_a_provider_that_was_found_is_named(capsys):

@@ -152,9 +152,15 @@ def test_extreme_shapes(size, fit):
 
 
 def test_a_large_jpeg_is_made_smaller():
-    found = open_picture(encoded(Image.new("RGB", (4600, 3400), "red"), "JPEG"))
-    assert found.notes == ("made_smaller",) and max(found.pixels.shape) <= 2048
-    assert found.pixels.shape[1] / found.pixels.shape[0] == pytest.approx(4600 / 3400, rel=0.01)
+    data = encoded(Image.new("RGB", (4600, 3400), "red"), "JPEG")
+    given = Image.open(io.BytesIO(data))
+    for source in (data, given):
+        found = open_picture(source)
+        assert found.notes == ("made_smaller",) and max(found.pixels.shape) <= 2048
+        assert found.pixels.shape[1] / found.pixels.shape[0] == pytest.approx(4600 / 3400, rel=0.01)
+    assert given.size == (4600, 3400)  # which boxes are drawn on
+    with pytest.raises(InputError, match="image: cannot be read"):
+        open_picture(Image.open(io.BytesIO(data[:2000])))
 
 
 def bomb():

@@ -141,6 +141,8 @@ def test_prompts_are_even_over_forms_and_repeatable():
     assert [sum(form == f for f, _ in pairs) for form in REGULATED] == [3, 3, 2, 2]
     assert pairs == verses.draw_prompts(groups, 10, seed=3) != verses.draw_prompts(groups, 10, seed=4)
     assert all(f"<|{form}|>" in prompt for form, prompt in pairs)
+    unknown = {form: [("明诗", *row[1:]) for row in rows] for form, rows in groups.items()}
+    assert len(verses.draw_prompts(unknown, 10, seed=3)) == 10
 
 
 def test_lines_are_found_and_repetitions_counted():
