@@ -142,7 +142,7 @@ def emoji():
         title="Emoji",
         description="Draws emoji in five styles, alone or two and three together on a coloured ground.",
         corpus="emoji64.parquet",
-        shape=_shape(32, 8, 192, 512, 6, 2),
+        shape=_shape(32, 4, 256, 640, 8, 2),
         things=THINGS,
         composed=0.35,
         caption_dropout=0.1,

@@ -105,6 +105,8 @@ class ImageGenerator:
         defaults: steps, guidance, sampler.
     """
 
+    task = "text_to_image"
+
     def __init__(self, folder, model, *, provider, skipped=()):
         self.folder, self.model, self.provider, self.skipped = folder, model, provider, skipped
         self.tokenizer = Tokenizer(folder.file("tokenizer.json"))
@@ -134,7 +136,7 @@ class ImageGenerator:
             ModelFolderError: names the file that is missing, altered or refused.
             ProviderError: none of the providers can be had.
         """
-        folder = ModelFolder.open(folder_or_hub_id, "text_to_image")
+        folder = ModelFolder.open(folder_or_hub_id, cls.task)
         graphs = [folder.graphs(name) for name in ("text_encoder", "transformer")]
         encoder, transformer = create_sessions(graphs, providers, threads)
         model = Graphs(encoder, transformer)
