@@ -11,7 +11,7 @@ import torch
 
 from bigmodel.errors import ExportError
 from bigmodel.nn.cache import KVCache
-from bigmodel.runtime.session import create_session
+from bigmodel.runtime.session import cpu_options
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ PROMPT = 6  # tokens before the first cached step
 
 def open_graph(path):
     """Return the ort.InferenceSession of a graph's file, on one CPU thread and with the kernels that serve it."""
-    return create_session(path, "cpu", 1).ort
+    return ort.InferenceSession(str(path), cpu_options(1), providers=["CPUExecutionProvider"])
 
 
 class CachedGraph:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import shlex
 import statistics
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from bigmodel.config import write_json
 from bigmodel.errors import ConfigError
-from bigmodel.evaluation.results import keep
+from bigmodel.evaluation.results import keep, shown_path
 
 OURS = "bigmodel"
 BATCHES = (1, 32)  # pictures together
@@ -72,8 +73,9 @@ def counts(text):
 
 def about(threads):
     """Return what every file of figures says of its making: command, date, machine and threads."""
+    words = [shown_path(word) if Path(word).is_absolute() else word for word in sys.argv[1:]]
     return {
-        "command": "python -m bigmodel " + " ".join(sys.argv[1:]),
+        "command": shlex.join(["python", "-m", "bigmodel", *words]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "threads": threads,

@@ -176,15 +176,10 @@ def _usable_cores():
 
 def _open(path, provider, threads, cuda_graph):
     """Return an InferenceSession, and whether its runs can be recorded."""
-    options = ort.SessionOptions()
+    options = cpu_options(threads) if provider == "cpu" else ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     if provider == "cpu":
-        # on the CPU "flash attention" decodes with scalar loops: up to 1.8 times slower than its matrix products
-        os.environ.setdefault("ORT_GQA_DISABLE_FLASH_ATTENTION", "1")
-        options.intra_op_num_threads = threads
-        spinning = os.environ.get("BIGMODEL_SPINNING", "0")
-        options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
         return _session(path, options, []), False
     cuda.preload()
     others = [(PROVIDERS["tensorrt"], cuda.tensorrt_options(path))] if provider == "tensorrt" else []
@@ -194,6 +189,16 @@ def _open(path, provider, threads, cuda_graph):
         except Exception:  # not every graph can be recorded; without that it may run
             pass
     return _session(path, options, [*others, PROVIDERS["cuda"]]), False
+
+
+def cpu_options(threads):
+    """Return the SessionOptions of a number of threads, and choose the CPU's kernels."""
+    # on the CPU "flash attention" decodes with scalar loops: up to 1.8 times slower than its matrix products
+    os.environ.setdefault("ORT_GQA_DISABLE_FLASH_ATTENTION", "1")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", os.environ.get("BIGMODEL_SPINNING", "0"))
+    return options
 
 
 def _session(path, options, providers):

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from tokenizers import Tokenizer as RawTokenizer
 
-from bigmodel.errors import ModelFolderError
+from bigmodel.errors import InputError, ModelFolderError
 
 
 class Tokenizer:
@@ -99,3 +99,16 @@ def _bytes_of_letters():
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
+
+
+def plain_text(field, text):
+    """Return a text as it is.
+
+    Raises:
+        InputError: it is none, or holds half a character.
+    """
+    if not isinstance(text, str):
+        raise InputError(field, f"must be a text, not {type(text).__name__}")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InputError(field, "holds half a character (a surrogate)")
+    return text

@@ -16,7 +16,7 @@ from bigmodel.runtime.batching import Ending, Row, SharedBatch
 from bigmodel.runtime.decoding import Decoder
 from bigmodel.runtime.sampling import DEFAULTS, Sampler
 from bigmodel.runtime.session import create_session
-from bigmodel.runtime.tokenizer import Tokenizer
+from bigmodel.runtime.tokenizer import Tokenizer, plain_text
 from bigmodel.text_generation.poetry import START
 
 MAX_SEED = 2**64 - 1
@@ -241,11 +241,11 @@ class TextGenerator:
         Raises:
             InputError: the text is no text.
         """
-        return self.tokenizer.unknown_characters(_text("text", text))
+        return self.tokenizer.unknown_characters(plain_text("text", text))
 
     def _encode(self, field, text):
         """Return the ids of a text, without the start of a document that it may spell out."""
-        return self.tokenizer.encode(_text(field, text).removeprefix(START))
+        return self.tokenizer.encode(plain_text(field, text).removeprefix(START))
 
     def _prompt_ids(self, prompt):
         """Return the ids of a prompt, the start of a document before them, no more than the context."""
@@ -358,19 +358,6 @@ def _number(name, value):
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
         raise InputError(name, f"{str(value)[:40]!r}; give {noun} from {low} to {high}")
     return int(value) if kind is Integral else float(value)
-
-
-def _text(field, text):
-    """Return a text as it is.
-
-    Raises:
-        InputError: it is none, or holds half a character.
-    """
-    if not isinstance(text, str):
-        raise InputError(field, f"must be a text, not {type(text).__name__}")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise InputError(field, "holds half a character (a surrogate)")
-    return text
 
 
 def _stops(stop):

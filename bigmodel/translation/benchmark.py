@@ -21,9 +21,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bigmodel.config import read_json, write_json
-from bigmodel.errors import ConfigError
+from bigmodel.errors import ConfigError, DataError
 from bigmodel.evaluation import speed
 from bigmodel.evaluation.results import keep
+from bigmodel.runtime.engines import check_least
 from bigmodel.training import peers
 from bigmodel.training.sources import read_rows
 from bigmodel.translation.beam_search import beam_search
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 def run(arguments):
     """Run the comparison, print its table, write its JSON, and return 0."""
+    check_least(arguments, sentences=1, rounds=1, threads=1)
     provider = arguments.provider or "cpu"
     translator = Translator.from_pretrained(arguments.model, providers=[provider], threads=arguments.threads)
     device = peers.matching_device(provider)
@@ -54,6 +56,8 @@ def run(arguments):
     if direction not in translator.directions:
         raise ConfigError(f"--direction: the model translates {', '.join('-'.join(d) for d in translator.directions)}")
     texts = [row[0] for row, _ in zip(read_rows(arguments.file, COLUMNS), range(arguments.sentences), strict=False)]
+    if not texts:
+        raise DataError(f"{arguments.file} holds no sentence")
     sources = [translator.source_ids(text, direction) for text in texts]
     with tempfile.TemporaryDirectory() as work:
         open_ones = open_on_provider if arguments.provider else open_engines

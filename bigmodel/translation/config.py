@@ -39,6 +39,7 @@ class TranslationConfig:
         max_length: longer sentences, in tokens, are left out of training.
         label_smoothing: share of a label that is spread over the vocabulary.
         settings: TrainingSettings.
+        bpe_dropout: chance that a merge of the tokenizer is undone in training: rare words are learnt by their parts.
         init_from: model folder whose weights, shape and tokenizer the training begins with; None for fresh ones.
     """
 
@@ -54,6 +55,7 @@ class TranslationConfig:
     max_length: int
     label_smoothing: float
     settings: TrainingSettings
+    bpe_dropout: float = 0.0
     init_from: Path | None = None
 
 
@@ -123,7 +125,7 @@ _MULTILINGUAL = {
 }
 
 
-def _cpu(values, minutes, *, dropout, max_length=64):
+def _cpu(values, minutes, *, dropout, bpe_dropout=0.0, max_length=64):
     return TranslationConfig(
         **values,
         transformer=_shape(8192, 256, 3, 512, dropout=dropout),
@@ -131,6 +133,7 @@ def _cpu(values, minutes, *, dropout, max_length=64):
         batch_tokens=4096,
         max_length=max_length,
         label_smoothing=0.1,
+        bpe_dropout=bpe_dropout,
         # not compiled: batches of many shapes would be compiled again and again
         settings=TrainingSettings(
             max_minutes=minutes, learning_rate=2e-3, weight_decay=0.05, ema=0.998, validate_every=500
@@ -145,7 +148,7 @@ def en_de():
 
     python -m bigmodel train translation --preset en-de --data DATA
     """
-    return _cpu(_EN_DE, 332, dropout=0.2)
+    return _cpu(_EN_DE, 332, dropout=0.2, bpe_dropout=0.1)
 
 
 def en_zh():

@@ -177,19 +177,22 @@ def _read_txt(text):
 
 
 def _read_srt(text):
-    """Read subtitles; what is no cue with a time line stays as it is."""
+    """Read subtitles; what is before the first time line stays as it is."""
     lines = _lines(text)
     timed = [bool(_TIME.fullmatch(line)) for line, _ in lines] + [False]
     if not any(timed):
         raise InputError("file", "has no time line, such as 00:00:01,000 --> 00:00:02,500")
     units, template, i = [], [], 0
+    begin = timed.index(True)
     while i < len(lines):
-        template.append("".join(lines[i]))
-        i += 1
         first = i
-        while timed[first - 1] and i < len(lines) and lines[i][0].strip() and not _begins_cue(lines, timed, i):
+        while begin < i < len(lines) and lines[i][0].strip() and not _begins_cue(lines, timed, i):
             i += 1
-        if i > first:
+        paragraph = [line for line, _ in lines[first:i]]
+        if not paragraph or any("-->" in line for line in paragraph):  # a broken time line
+            i = max(i, first + 1)
+            template += map("".join, lines[first:i])
+        else:
             spoken = _speeches([line.strip() for line, _ in lines[first:i]])
             units.append("\n".join(map(_flow, spoken)))
             template += [partial(_cue, counts=[*map(len, spoken)], end=lines[first][1]), lines[i - 1][1]]
@@ -305,7 +308,8 @@ def _delimiter(text):
 def _parse(text, delimiter, quoting):
     """Return (text with its line end, cells) of each row."""
     lines = list(StringIO(text, newline=""))
-    reader, rows, done = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True), [], 0
+    options = {"delimiter": delimiter, "quoting": quoting, "skipinitialspace": True, "strict": True}
+    reader, rows, done = csv.reader(lines, **options), [], 0
     try:
         for cells in reader:
             rows.append(("".join(lines[done : reader.line_num]), cells))

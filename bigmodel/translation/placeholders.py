@@ -13,7 +13,10 @@ _WORD = re.compile(r"[^\W\d_]+")
 _COPIED_LETTERS = 4  # that a word has at least which is taken for one in both languages
 _NUMBERS = {"zwei": "two", "drei": "three", "vier": "four", "fünf": "five", "sechs": "six", "sieben": "seven"}
 _NUMBER_WORDS = {*_NUMBERS.values()}
-_EMOJI = r"[\U0001F1E6-\U0001F1FF\U0001F300-\U0001FAFF\u2600-\u27BF\u2B00-\u2BFF][\uFE0F\u20E3\U0001F3FB-\U0001F3FF]*"
+_EMOJI = (  # keycaps and flags are several characters
+    r"(?:[0-9#*]\uFE0F?\u20E3|[\u203C\u2049\u2122\u2139\u2190-\u21FF\u2300-\u23FF\u24C2\u25A0-\u27BF\u2900-\u297F\u2B00-\u2BFF"
+    r"\u3030\u303D\u3297\u3299\U0001F000-\U0001FAFF][\uFE0F\u20E3\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]*)"
+)
 TAG = (
     r"</?[A-Za-z][\w:.-]*(?:\s+[\w:-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>\"'/]+))*\s*/?>"  # <font color="red">, </i>
     r"|\{\\[^{}\n]*\}"  # {\an8}, of subtitles
@@ -24,7 +27,8 @@ _CURRENCY = r"(?:(?<![A-Za-z])[A-Z]{1,2})?[$€£¥￥₹]"  # US$ too
 _FIXED = re.compile(
     r"`[^`\n]+`"  # code
     rf"|{TAG}"
-    r"|(?:https?://|www\.)[^\s<>\"'，。；、（）《》]*[^\s<>\"'，。；、（）《》.,;:!?)]"
+    r"|(?:(?i:https?|ftp)://|www\.)(?:[^\s<>\"'，。；、（）《》()]|\([^\s<>\"'()]*\))*"
+    r"(?:[^\s<>\"'，。；、（）《》.,;:!?()]|\([^\s<>\"'()]*\))"  # brackets come in pairs
     r"|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # e-mail
     rf"|{_EMOJI}(?:\u200D?{_EMOJI})*"
     r"|\+(?:[ ()/-]{0,2}\d){7,}"  # telephone
@@ -78,7 +82,7 @@ def fill(text, kept):
 
 def mark(text, kept):
     """Replace the first of each thing that ``protect`` kept, in another text, by its mark."""
-    for sign, thing in zip(MARKS, kept, strict=False):
+    for sign, thing in sorted(zip(MARKS, kept, strict=False), key=lambda pair: -len(pair[1])):  # 1 is within 12
         text = text.replace(thing, sign, 1)
     return text
 

@@ -30,7 +30,7 @@ class Request:
     """The checked fields of a request; see CHECKS for their limits.
 
     Attributes:
-        text: what is to be translated; "" for a file.
+        text: what is to be translated; of a file its beginning.
         source, target: codes; the source is never AUTO.
         model: name of the model that translates so.
         detected: the source was found in the text.
@@ -98,7 +98,7 @@ def detect(text, known, target=None):
 
     Args:
         text: of any length; one without a letter, such as 12345, is in a language that is translated into the target.
-        known: directions; of languages that look alike, one that is translated, into the target, goes first.
+        known: directions; of languages that a text may be in, one that is translated, into the target, goes first.
         target: code; None for any.
 
     Raises:
@@ -113,8 +113,8 @@ def detect(text, known, target=None):
     likely = [c for c, p in ranked if p > probability / 20]
     if code not in sources:
         code = next((c for c in likely if c in sources), code)
-    elif (code, target) not in known and (ALIKE.get(code), target) in known and ALIKE[code] in likely:
-        code = ALIKE[code]
+    elif (code, target) not in known:
+        code = next((c for c in likely if (c, target) in known), code)
     if code not in CODES:
         others = sources - {*CODES}
         if len(others) == 1:

@@ -9,12 +9,12 @@ import numpy as np
 from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.runtime.artifacts import ModelFolder
 from bigmodel.runtime.session import create_sessions
-from bigmodel.runtime.tokenizer import Tokenizer
+from bigmodel.runtime.tokenizer import Tokenizer, plain_text
 from bigmodel.translation import placeholders
 from bigmodel.translation.beam_search import beam_search
 from bigmodel.translation.decoding import EncoderDecoder
 from bigmodel.translation.detection import CODES, UNKNOWN, LanguageDetector
-from bigmodel.translation.segmentation import WITHOUT_SPACES, join, split
+from bigmodel.translation.segmentation import WITHOUT_SPACES, cut, join, split
 
 BATCH = 16  # sentences decoded together; more gain little, and are longer on their way
 MAX_BEAMS = 64
@@ -118,8 +118,8 @@ class Translator:
             texts: a string, or a list of them.
             source: a code, or "auto" to detect it in each text.
             target: a code; None takes the first that fits the source.
-            num_beams: hypotheses a sentence; 1 is greedy; None is the model's own.
-            num_alternatives: translations of each sentence, at most num_beams.
+            num_beams: hypotheses a sentence, at least num_alternatives; 1 is greedy; None is the model's own.
+            num_alternatives: translations of each sentence.
             search: length_penalty and early_stopping of beam_search.
 
         Returns:
@@ -130,7 +130,8 @@ class Translator:
         """
         alone = isinstance(texts, str)
         options = {"source": source, "target": target, "num_beams": num_beams, "num_alternatives": num_alternatives}
-        *_, (_, _, translations) = self.stream([texts] if alone else texts, **options, **search)
+        for *_, translations in self.stream([texts] if alone else texts, **options, **search):  # noqa: B007
+            pass  # the last ones are whole
         return translations[0] if alone else translations
 
     def stream(self, texts, *, source="auto", target=None, num_beams=None, num_alternatives=1, **search):
@@ -144,7 +145,8 @@ class Translator:
         """
         num_alternatives = _number("num_alternatives", num_alternatives, MAX_BEAMS)
         num_beams, search = self._search(num_beams, num_alternatives, search)
-        jobs = [_Job(text, *self.direction(text, source, target)) for text in texts]
+        texts = [plain_text("text", text) for text in texts]
+        jobs = [_Job(text, *self.direction(text, source, target), self._fits) for text in texts]
         waiting = [(job, i) for job in jobs for i in range(len(job.sentences))]
         done, total, results = 0, len(waiting), [job.translation() for job in jobs]
         places = {id(job): place for place, job in enumerate(jobs)}
@@ -185,7 +187,8 @@ class Translator:
 
     def _search(self, num_beams, fewest, search):
         """Return how many beams there are, at least ``fewest``, and the other arguments of beam_search."""
-        num_beams = max(_number("num_beams", num_beams or self.defaults["num_beams"], MAX_BEAMS), fewest)
+        num_beams = self.defaults["num_beams"] if num_beams is None else num_beams
+        num_beams = max(_number("num_beams", num_beams, MAX_BEAMS), fewest)
         defaults = {"num_hypotheses": fewest, "length_penalty": self.defaults["length_penalty"]}
         return num_beams, {**defaults, **search}
 
@@ -197,7 +200,7 @@ class Translator:
         """
         sources = list(dict.fromkeys(s for s, _ in self.directions))
         if source == "auto":
-            source = self._source_of(text, sources)
+            source = self._source_of(text, sources, target)
         if source not in sources:
             raise InputError("source", f"{source!r} is not known to this model; it reads {', '.join(sources)}")
         targets = [t for s, t in self.directions if s == source]
@@ -208,12 +211,17 @@ class Translator:
             raise InputError("target", f"{target!r} is not known to this model; from {source} to {', '.join(targets)}")
         return source, target
 
-    def _source_of(self, text, sources):
-        """Return which of its sources a text is in; one that is not detected is that which cannot be."""
+    def _source_of(self, text, sources, target):
+        """Return which of its sources a text is in; one that is not detected is that which cannot be.
+
+        A text without a letter, such as 12345, is in the first that is translated into the target.
+        """
         text = placeholders.without(text)
+        if not any(map(str.isalpha, text)):
+            return next((s for s, t in self.directions if target in (None, t)), sources[0])
         ranked = [code for code, _ in self.detect(text) if code in (*sources, UNKNOWN)]
         others = [code for code in sources if code not in CODES]
-        if ranked[0] == UNKNOWN and others and any(map(str.isalpha, text)):
+        if ranked[0] == UNKNOWN and others:
             if len(others) > 1:
                 raise InputError("source", f"is not detected; give one of {', '.join(others)}")
             return others[0]
@@ -288,14 +296,17 @@ class Translator:
             text = best.text if old[-1] in ".。" else best.text.rstrip(".。")  # a part is no sentence
             parts[i] = parts[i].replace(old, text)
         score = min((best.score for best, *_ in found), default=1.0)
-        text = "".join(parts)
-        if direction[0] in WITHOUT_SPACES:
-            text = _spaced(text, " ".join(parts), direction)
+        apart = " ".join(parts) if direction[0] in WITHOUT_SPACES else marked
+        text = _spaced("".join(parts), apart, direction)
         return Alternative(placeholders.fill(text, kept), sum(best.log_prob for best, *_ in found), score)
 
     def source_ids(self, sentence, direction):
         """Return the ids that the encoder reads of a sentence; direction is (source, target) codes."""
         return self._encode(placeholders.protect(sentence)[0], direction)
+
+    def _fits(self, sentence, direction):
+        """Whether a sentence is no longer than the model reads at once; no token is shorter than a byte."""
+        return len(sentence.encode()) + 2 <= self.longest or len(self.source_ids(sentence, direction)) <= self.longest
 
     def _encode(self, text, direction):
         ids = placeholders.encode(text, self.tokenizer.encode, self._mark_ids)
@@ -316,9 +327,9 @@ class Translator:
 class _Job:
     """A text on its way."""
 
-    def __init__(self, text, source, target):
+    def __init__(self, text, source, target, fits):
         self.direction = source, target
-        self.segments = split(text, source)
+        self.segments = [part for whole in split(text, source) for part in _halved(whole, self.direction, fits)]
         self.sentences = [segment.text for segment in self.segments if segment.translate]
         self.alternatives = [[] for _ in self.sentences]
 
@@ -327,6 +338,16 @@ class _Job:
         texts = [found[0].text if found else "…" for found in self.alternatives]
         text = join(self.segments, texts, *self.direction)
         return Translation(text, *self.direction, self.sentences, [list(found) for found in self.alternatives])
+
+
+def _halved(segment, direction, fits):
+    """Return the segments of one that is cut in halves until each fits the model."""
+    if not segment.translate or fits(segment.text, direction):
+        return [segment]
+    halves = cut(segment.text, -(-len(segment.text) // 2))
+    if len(halves) == 1:  # one letter with hundreds of accents
+        return halves
+    return [part for half in halves for part in _halved(half, direction, fits)]
 
 
 def _batches(waiting, length):

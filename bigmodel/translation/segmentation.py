@@ -53,10 +53,10 @@ def split(text, language, limit=400):
     segments = []
     for line in text.splitlines(keepends=True):
         start = _MARKS.match(line).end()
-        segments.append(Segment(line[:start], False))
+        segments += [Segment(line[:start], False)] * (start > 0)
         for sentence in _sentences(line[start:], language):
-            segments.extend(_cut(sentence, limit))
-    return [part for part in segments if part.text]
+            segments.extend(cut(sentence, limit))
+    return segments
 
 
 def join(segments, translations, source, target):
@@ -102,17 +102,16 @@ def _sentences(line, language):
     yield line[start:]
 
 
-def _cut(sentence, limit):
-    """Yield the segments of a sentence."""
-    start, stop = 0, len(sentence.rstrip())
+def cut(sentence, limit):
+    """Return the segments of a sentence, none longer than ``limit`` characters, as far as one may be cut there."""
+    start, stop, segments = 0, len(sentence.rstrip()), []
     while start < stop:
         end = stop if stop - start <= limit else _cut_at(sentence, start, limit)
         before, part, after = _TRIMMED.fullmatch(sentence, start, end).groups()
-        yield Segment(before, False)
-        yield Segment(part, any(map(str.isalpha, part)))
-        yield Segment(after, False)
+        segments += Segment(before, False), Segment(part, any(map(str.isalpha, part))), Segment(after, False)
         start = end
-    yield Segment(sentence[stop:], False)
+    segments.append(Segment(sentence[stop:], False))
+    return [part for part in segments if part.text]
 
 
 def _cut_at(text, start, limit):

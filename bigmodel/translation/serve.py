@@ -101,16 +101,20 @@ def _beams(translator, request):
 
 
 def _fits(unit, request, known):
-    """Whether a text of a file is in the request's source, as far as a text so short can tell."""
+    """Whether a text of a file is in the request's source, as far as a text so short can tell.
+
+    Where the source was named, and not detected, it is believed of what is not in the target's language.
+    """
     if request.source not in CODES:  # of a model trained elsewhere; nothing here can tell
         return True
     unit = without(unit).strip()
     if len(unit) < 20 or not any(map(str.isalpha, unit)):
         return True
     try:
-        return detect(unit, known, request.target) == request.source
+        code = detect(unit, known, request.target)
     except InputError:
-        return False
+        return not request.detected
+    return code == request.source if request.detected else code != request.target
 
 
 def save(content, found, path, target, folder):

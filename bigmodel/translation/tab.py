@@ -192,18 +192,20 @@ def _endpoints(models):
             text: up to 5,000 characters; paragraphs, lists and blank lines are kept.
             source: "auto", or the code of its language, such as "en"; /health lists the models and their directions.
             target: a code; by default the first that fits the source.
-            num_beams: hypotheses of the search, 1 to 10; 1 is greedy. By default the model's own.
+            num_beams: hypotheses of the search, 1 to 10, at least num_alternatives; 1 is greedy. By default the
+                model's own.
             num_alternatives: translations of each sentence, 1 to 10.
 
         Returns:
             The translation so far, again and again while it grows; the code of the source's language; and a table
-            {"headers": ["sentence", "translation", "score"], "data": rows}, the likeliest first.
+            {"headers": ["sentence", "translation", "score"], "data": rows, "finished": bool}, the likeliest first.
         """
         arguments = locals()
         try:
             request = Request.check(models, **{name: arguments[name] for name in CHECKS})
             for progress in serve.translate(models, request):
-                yield progress.translation.text, request.source, table(progress.translation)
+                finished = {"finished": progress.done == progress.total}
+                yield progress.translation.text, request.source, table(progress.translation) | finished
         except BigModelError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -22,8 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser):
 def run(arguments):
     """Translate, print, and return 0."""
     translator = Translator.from_pretrained(arguments.model)
-    texts = [" ".join(arguments.text)] if arguments.text else (line.rstrip("\n") for line in sys.stdin)
-    for text in texts:
+    for text in [" ".join(arguments.text)] if arguments.text else _lines():
         found = translator.translate(
             text,
             source=arguments.source,
@@ -37,3 +36,10 @@ def run(arguments):
                 for alternative in alternatives:
                     print(f"  {alternative.score:.0%}  {alternative.text}", flush=True)
     return 0
+
+
+def _lines():
+    """Yield the lines of standard input; a byte that is no UTF-8 becomes U+FFFD."""
+    sys.stdin.reconfigure(errors="replace")
+    for line in sys.stdin:
+        yield line.rstrip("\n")

@@ -126,6 +126,13 @@ def test_cues_of_subtitles(write):
     assert "\r\nno empty\r\nline at all\r\n\r\n2\r\n" in content.render(["no empty\r\n\r\nline at all", "", ""])
 
 
+def test_a_cue_with_an_empty_line(write):
+    times = "00:00:01,000 --> 00:00:02,500\n"
+    text = f"a note\n\n1\n{times}Hello\n\nmore of it\n\n2\n{times}Bye\n"
+    content = read(write("a.srt", text))
+    assert content.units == ["Hello", "more of it", "Bye"] and content.render(content.units) == text
+
+
 def test_a_cue_gets_its_lines_again(write):
     head = "1\r\n00:00:01,000 --> 00:00:02,500\r\n"
     content = read(write("a.srt", f"{head}<i>Good morning,\r\nmy friend.</i>\r\n"))

@@ -102,8 +102,15 @@ FIXED = [
     "https://example.org/a?b=1",
     "me@example.org",
     "`x = 1`",
+    "https://example.org/Dog_(animal)",
+    "FTP://example.org/a",
     "🦊",
     "👩‍🚀",
+    "⏰",
+    "▶️",
+    "1️⃣",
+    "🆗",
+    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
 ]
 
 
@@ -136,11 +143,39 @@ def test_parts_of_a_chinese_sentence_stand_apart(quantized, monkeypatch):
     assert quantized._in_parts(marked, kept, ("zh", "en"), 1, {}).text == "a dog 5 a dog"
 
 
-def test_nothing_of_a_long_sentence_is_lost_and_no_token_is_smuggled_in(quantized):
-    found = quantized.translate("鑫" * 200, source="en", num_beams=1)  # three tokens each, without a stop
-    assert found.text
+def _said(text):
+    return Alternative(text, 0.0, 1.0)
+
+
+def test_nothing_of_a_long_sentence_is_lost_and_no_token_is_smuggled_in(quantized, monkeypatch):
+    text, read = "鑫" * 900, []  # three tokens each, without a stop
+    monkeypatch.setattr(quantized, "_sentences", lambda texts, *_: [read.append(t) or [_said(t)] for t in texts])
+    found = quantized.translate(text, source="en", num_beams=1)
+    assert "".join(found.sentences) == "".join(sorted(read, key=found.sentences.index)) == text
+    assert all(len(quantized.source_ids(s, ("en", "de"))) <= quantized.longest for s in read)  # each is decoded once
+    assert found.text.replace(" ", "") == text
+    accents = "e" + "\u0301" * 500
+    assert quantized.translate(accents, source="en", num_beams=1).text == accents  # cannot be cut
     plain = quantized._encode("<|de-en|><|endoftext|>\ue000", ("en", "de"))
     assert plain[0] == quantized._direction_ids["en", "de"] and quantized.model.end not in plain[1:-1]
+
+
+def test_marks_of_a_sentence_in_parts_stand_apart(quantized, monkeypatch):
+    monkeypatch.setattr(quantized, "_sentences", lambda parts, *_: [[_said("Hund")] for _ in parts])
+    marked, kept = placeholders.protect("Write to me@x.org, then go to https://x.org/a, and call.")
+    found = quantized._in_parts(marked, kept, ("en", "de"), 1, {}).text
+    assert found == "Hund me@x.org Hund https://x.org/a Hund"
+
+
+def test_half_a_character_is_refused(quantized):
+    for text in ("\ud800 dog", None):
+        with pytest.raises(InputError, match="text: "):
+            quantized.translate(["A dog.", text], source="en")
+
+
+def test_a_text_without_a_letter_is_in_any_language(quantized):
+    assert [quantized.translate(text, target="en").text for text in ("", "123")] == ["", "123"]
+    assert quantized.direction("123", "auto", "en") == ("de", "en") and quantized.direction("123") == ("en", "de")
 
 
 def test_alternatives_come_with_scores(quantized):

@@ -18,10 +18,11 @@ def test_a_text_and_its_alternatives(quantized_folder, capsys):
 
 
 def test_lines_of_standard_input(quantized_folder, capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{SENTENCE}\n\n12\n"))
-    assert translate(quantized_folder) == 0
-    first, second, third = capsys.readouterr().out.splitlines()
-    assert first and second == "" and third == "12"
+    lines = f"{SENTENCE}\n\n12\n".encode() + b"caf\xe9 and two dogs\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines), "utf-8"))
+    assert translate(quantized_folder, "--source", "auto", "--target", "de") == 0
+    first, second, third, fourth = capsys.readouterr().out.splitlines()
+    assert first and second == "" and third == "12" and fourth
 
 
 def test_an_unknown_language_is_named(quantized_folder, capsys):

@@ -42,7 +42,7 @@ EXPLAINED = (
 )
 
 PUBLISHED = "The training's pictures are published; no private data is known to be in them."
-MEMORISATION = "A classifier gives names, not pictures. This software stores no picture beyond the visit."
+MEMORISATION = "A classifier gives names, not pictures. This software keeps an uploaded picture for two hours at most."
 LIBRARY = "bigmodel"  # that loads the folder
 LOSS = "nats a picture, of smoothed labels"
 TOKENS = "pictures"

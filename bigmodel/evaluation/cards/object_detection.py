@@ -42,7 +42,9 @@ COMPOSED = (
 )
 
 PUBLISHED = "The training's pictures are published; no private data is known to be in them."
-MEMORISATION = "A detector gives boxes and names, not pictures. This software stores no picture beyond the visit."
+MEMORISATION = (
+    "A detector gives boxes and names, not pictures. This software keeps an uploaded picture for two hours at most."
+)
 LIBRARY = "bigmodel"  # that loads the folder
 LOSS = "an object: classes, boxes and overlap, of both pairs of heads"
 TOKENS = "pictures"

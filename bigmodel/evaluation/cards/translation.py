@@ -22,7 +22,7 @@ LIMITS = {
         "Its training text is free for research use; use the model likewise.",
     ),
     "en-zh": (
-        "It has read captions of pictures, everyday sentences and a little software documentation, each a few times. "
+        "It has read captions of pictures, everyday sentences and a little software documentation, the last in part. "
         "Of what is unlike them, such as news or an encyclopaedia, it keeps some words and loses the sense: the test "
         "sets of both kinds show how much.",
         "It writes simplified characters. Names of people and places are often wrong.",
@@ -40,14 +40,14 @@ SENTENCES = (
     "It sees one sentence at a time, so that it does not know whom a pronoun means; a sentence of more than {longest} "
     "tokens is translated in parts. It may leave words out or make some up, and sounds as sure then: it is a "
     "demonstration, not for what a person's health, money or rights depend on.",
-    "Numbers, addresses, code and emoji do not pass through the model: BigModel puts marks, `<|0|>` to `<|9|>`, in "
-    "their place and puts them back afterwards, so that they stay as they are, units and decimal marks included.",
+    "Numbers, addresses, code in backticks and emoji do not pass through the model: BigModel puts marks, `<|0|>` to "
+    "`<|9|>`, in their place and puts them back afterwards, so that they stay as they are, decimal marks included.",
 )
 
 PUBLISHED = "The training text is published; no private data is known to be in it."
 MEMORISATION = (
     "A translator writes what its source says, but may put in phrases of its training text; how often it does was not "
-    "measured. This software stores no text."
+    "measured. This software keeps no text, and a file for two hours at most."
 )
 LIBRARY = "transformers"  # that loads the folder
 LOSS = "nats a token, of smoothed labels"
