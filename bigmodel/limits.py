@@ -34,7 +34,7 @@ class Limits:
     translations_at_once: int = _limit(2, "batches of long translations: each takes all threads")
     pictures: int = _limit(50, "that one request may bring: some seconds of one core")
     picture_pixels: int = _limit(25_000_000, "of a picture: 200 MB on its way; of a GIF two thirds, a WebP a third")
-    pictures_at_once: int = _limit(2, "requests that look at pictures: each takes all threads")
+    pictures_at_once: int = _limit(2, "that look at pictures, of each button and endpoint: each takes all threads")
     caption_characters: int = _limit(500, "of what is to be drawn: models read some 20 words of it")
     drawings: int = _limit(8, "pictures of one request: work grows with them")
     drawing_steps: int = _limit(100, "of a picture: more change nothing that can be seen")

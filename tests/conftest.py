@@ -280,7 +280,7 @@ def make_classifier(tmp_path_factory):
             label_smoothing=0.0,
             settings=None,
         )
-        found = {"temperature": 0.5, "distance_threshold": 1.0, "false_alarms": 0.05}
+        found = {"temperature": 0.5, "distance_threshold": 1.0}
         found["ground"] = [0] if channels == 1 else None
         folder = tmp_path_factory.mktemp(name)
         statistics = [0.4] * channels, [0.25] * channels

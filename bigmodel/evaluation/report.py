@@ -121,12 +121,13 @@ def results(task, metrics):
     if not entries:
         return ""
     engines = sorted({e["engine"] for e in entries}, key=notes.engine_order)
-    measured = {}
+    measured, seeds = {}, {}
     for e in entries:
         if e["seed"] is not None or e["command"] not in measured:
             measured[e["command"]] = e
+        seeds.setdefault(e["command"], {})[e["seed"]] = None
     commands = [
-        f"- {', '.join(_measurement(e))}: `{command}`"
+        f"- {', '.join(_measurement(e, [seed for seed in seeds[command] if seed is not None]))}: `{command}`"
         for command, e in sorted(measured.items(), key=lambda item: notes.engine_order(item[1]["engine"]))
     ]
     explained = (f"\n{text}" for text in task.explanations(entries))
@@ -134,12 +135,11 @@ def results(task, metrics):
     return "\n".join(lines)
 
 
-def _measurement(values):
-    """Yield what is to be said of a figure's command: engine, date, seed and settings."""
+def _measurement(values, seeds):
+    """Yield what is to be said of a figure's command: engine, date, seeds and settings."""
     yield notes.engine_name(values["engine"])
     yield values["date"]
-    if values["seed"] is not None:
-        yield f"seed {values['seed']}"
+    yield from (f"seed {seed}" for seed in seeds)
     settings = {name: value for name, value in (values.get("settings") or {}).items() if name != "signature"}
     if settings:
         yield notes.listed(settings)

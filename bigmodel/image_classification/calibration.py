@@ -65,11 +65,6 @@ def fit_spread(features):
     return mean, vectors / np.sqrt(np.maximum(values, values.mean() * 1e-4))
 
 
-def distance(features, mean, whitening):
-    """Return the squared distance (count,) of features (count, width), a share for each direction: about 1 is usual."""
-    return (((features - mean) @ whitening) ** 2).mean(1)
-
-
 def calibrate(logits, labels, distances):
     """Return what a model folder says of its probabilities and of unfamiliar pictures.
 
@@ -79,11 +74,11 @@ def calibrate(logits, labels, distances):
         distances: (count,) of the same pictures.
 
     Returns:
-        dict: temperature; distance_threshold, and false_alarms, the share of these pictures above it.
+        dict: temperature; distance_threshold, which FALSE_ALARMS of many such pictures are above.
     """
     threshold = float(np.quantile(distances, 1 - FALSE_ALARMS))
     temperature = fit_temperature(logits, labels)
-    return {"temperature": temperature, "distance_threshold": threshold, "false_alarms": FALSE_ALARMS}
+    return {"temperature": temperature, "distance_threshold": threshold}
 
 
 def edge_colour(images):

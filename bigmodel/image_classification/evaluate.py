@@ -55,7 +55,7 @@ def run(arguments):
 
 
 def own_labels(labels, names, known, path):
-    """Return labels (count,) as a model numbers them: by their names where it knows these, else as they are.
+    """Return labels (count,) as a model numbers them: by their names where they have some, else as they are.
 
     Args:
         labels: (count,) int64.
@@ -63,13 +63,12 @@ def own_labels(labels, names, known, path):
         known: the model's.
 
     Raises:
-        DataError: it knows some of the names, or fewer labels.
+        DataError: it does not know one of the names, or knows fewer labels.
     """
-    strange = set(names or ()) - set(known)
-    if names and not strange:
-        return np.array([known.index(name) for name in names])[labels]
-    if strange and strange != set(names):
+    if strange := set(names or ()) - set(known):
         raise DataError(f"{path}: the model does not know {', '.join(sorted(strange))}")
+    if names:
+        return np.array([known.index(name) for name in names])[labels]
     if labels.max() >= len(known):
         raise DataError(f"{path}: labels go to {labels.max()}, the model knows {len(known)}")
     return labels

@@ -7,7 +7,7 @@ name, as HTML}.
 
 import gradio as gr
 
-from bigmodel.errors import BigModelError
+from bigmodel.errors import BigModelError, InputError
 from bigmodel.image_classification.drawings import SHAPES, draw
 from bigmodel.image_classification.request import Request, names
 from bigmodel.runtime.pictures import FITS, open_picture
@@ -60,10 +60,9 @@ class ClassifyEvents:
         values = values if isinstance(values, dict) else {}
         fit, titled = values.get("fit"), self.models.titled(names(self.models, wait=True))
         link = {name: values[name] for name in ("drawing", "picture") if isinstance(values.get(name), str)}
-        try:
-            linked(link)
-            shown = {"link": link}
-        except BigModelError:
+        try:  # it is opened when it is classified
+            shown = {"link": link} if link.get("drawing") in SHAPES or sketched(link.get("picture")) else gr.skip()
+        except InputError:
             shown = gr.skip()
         model = picked(titled, values.get("model"))
         return model, fit if fit in FITS else gr.skip(), shown, gr.update(visible=not titled)

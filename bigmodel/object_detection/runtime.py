@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bigmodel.errors import InputError
+from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.object_detection.detections import decode
 from bigmodel.runtime.artifacts import ModelFolder
 from bigmodel.runtime.pictures import USUAL, Preparation, open_picture
@@ -63,8 +63,11 @@ class ObjectDetector:
     def __init__(self, folder, model, *, provider, skipped=()):
         self.folder, self.model, self.provider, self.skipped = folder, model, provider, skipped
         self.preparation = Preparation.read(folder.file("preprocessor_config.json"))
-        names = folder.config["id2label"]
-        self.labels = [names[str(i)] for i in range(len(names))]
+        try:
+            names = folder.config["id2label"]
+            self.labels = [names[str(i)] for i in range(len(names))]
+        except KeyError as error:
+            raise ModelFolderError(f"{folder.path / 'config.json'} lacks {error.args[0]}") from error
         self.threshold = folder.card.get("threshold", THRESHOLD)
 
     @classmethod

@@ -138,11 +138,13 @@ def _refuse_traps(data):
     """Refuse small files that would take minutes or gigabytes to open.
 
     Raises:
-        InputError: a JPEG with many scans, markers or filling, or more than one part of EXIF data, or a GIF with long
-            comments or much of nothing.
+        InputError: a JPEG with many scans, markers or filling, or more than one part of EXIF data, a PNG with more than
+            one colour profile, or a GIF with long comments or much of nothing.
     """
     if data.startswith(b"\xff\xd8"):
         trap = _is_jpeg_trap(data)
+    elif data.startswith(b"\x89PNG"):
+        trap = data.count(b"iCCP") > 1 and _profiles(data) > 1  # Pillow inflates each
     else:
         trap = data.startswith(b"GIF8") and _comment_bytes(data) > COMMENT
     if trap:
@@ -164,6 +166,15 @@ def _is_jpeg_trap(data):
             parts += marker == b"\xe1" and data[at + 2 : at + 8] == b"Exif\0\0"
             at += int.from_bytes(data[at : at + 2], "big")
     return True
+
+
+def _profiles(data):
+    """Return how many colour profiles a PNG has."""
+    at, count = 8, 0
+    while at + 8 <= len(data):
+        count += data[at + 4 : at + 8] == b"iCCP"
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return count
 
 
 def _comment_bytes(data):

@@ -221,7 +221,8 @@ def score(judges, asked, images, threshold, **about):
         real = look(judges, asked.images, asked.real, asked.pools[1], threshold, rng)
     more = {"retrieved_first": {"candidates": CANDIDATES}, "copies": {"threshold": round(threshold, 2)}}
     entries = []
-    for name, right in found.items():
+    for name in (name for name in found if name in real):  # of one's own corpus some things may be unknown
+        right = found[name]
         value, reference = right.mean(), real[name].mean()
         said = {**about, "settings": {**settings, **more.get(name, {})}}
         entries.append(entry(name, value, "share", count=len(right), **said))

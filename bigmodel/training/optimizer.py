@@ -78,7 +78,7 @@ def make_optimizers(model, settings):
     """Return the optimisers of a model: Muon for the layers' matrices where asked for, AdamW for the rest.
 
     Muon orthogonalises a matrix's momentum, so that every direction moves alike; ``match_rms_adamw`` scales its
-    step to AdamW's, and both share one learning rate. Embeddings, heads and vectors are not such maps: AdamW.
+    step to AdamW's, and both share one learning rate. Embeddings, a vocabulary's head and vectors are AdamW's.
 
     Args:
         model: nn.Module; parameters whose name holds "embed" or "lm_head" count as embeddings.

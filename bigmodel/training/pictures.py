@@ -2,6 +2,8 @@
 
 import io
 import struct
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +72,8 @@ def read_parquet(path, split=None, columns=()):
     if missing := {"image", *columns} - set(file.schema_arrow.names):
         raise DataError(f"{path} has no column {', '.join(sorted(missing))}")
     number = 0
-    for batch in file.iter_batches(256):
-        for row in batch.to_pylist():
+    for rows in _batches(file, path):
+        for row in rows:
             number += 1
             if split is None or row.get("split", "train") == split:
                 where = f"{path}, row {number}"
@@ -79,6 +81,19 @@ def read_parquet(path, split=None, columns=()):
                 if not isinstance(image, bytes):
                     raise DataError(f"{where}: the column image holds no encoded picture")
                 yield {**row, "image": image, "where": where}
+
+
+def _batches(file, path):
+    """Yield lists of the rows of a pyarrow.parquet.ParquetFile."""
+    batches = file.iter_batches(256)
+    while True:
+        try:
+            rows = next(batches).to_pylist()
+        except StopIteration:
+            return
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read: {error}") from error
+        yield rows
 
 
 def read_labelled(path, split, *, mode="RGB", size=None):
@@ -118,8 +133,10 @@ def _read_npz(path, split):
     try:
         with np.load(path) as arrays:
             images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    if len(images) != len(labels):
+        raise DataError(f"{path} has {len(images):,} pictures and {len(labels):,} labels")
     return (images[..., None] if images.ndim == 3 else images), labels, None
 
 

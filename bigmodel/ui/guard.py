@@ -336,13 +336,21 @@ def impatient(protocol, seconds, most=0):
             peers[self._peer] += 1
             if 0 < most < peers[self._peer] and self.client and self.client[0] not in proxies:
                 transport.abort()
-            self._timer = self.loop.call_later(seconds, self._hang_up, None)
+            self._timer = None
+            self._await()
 
         def data_received(self, data):
             between = self.cycle is None or self.cycle.response_complete
-            if between and self._timer is None:
-                self._timer = self.loop.call_later(seconds, self._hang_up, self.cycle)
+            if between and self._awaited is not self.cycle:
+                self._await()
             super().data_received(data)
+
+        def _await(self):
+            """Wait for the head of the request after ``cycle``."""
+            if self._timer:
+                self._timer.cancel()
+            self._awaited = self.cycle
+            self._timer = self.loop.call_later(seconds, self._hang_up)
 
         def connection_lost(self, exc):
             if self._timer:
@@ -352,9 +360,9 @@ def impatient(protocol, seconds, most=0):
                 del peers[self._peer]
             super().connection_lost(exc)
 
-        def _hang_up(self, cycle):
+        def _hang_up(self):
             self._timer = None
-            if self.cycle is cycle:  # no request has begun since
+            if self.cycle is self._awaited:  # no request has begun since
                 self.transport.close()
 
     return Impatient

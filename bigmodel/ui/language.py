@@ -8,6 +8,7 @@ from bigmodel.ui.texts import CHINESE, ENGLISH
 
 # a field is called by its label; these labels have keys of another name
 FIELDS = {
+    "text": "source_text",
     "source": "source_language",
     "target": "target_language",
     "file": "translate_file",

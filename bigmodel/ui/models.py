@@ -81,7 +81,8 @@ class Models:
                 return Entry(name, folder, fault=f"{folder.name}/config.json: bigmodel.task is {card.get('task')!r}")
             return Entry(name, folder, card)
         except BigModelError as error:
-            return Entry(folder.name, folder, fault=_public(error, folder))
+            name = str(folder) if folder.name in self.entries else folder.name
+            return Entry(name, folder, fault=_public(error, folder))
 
     def open_all(self):
         """Open every model in a background thread, and return the thread."""

@@ -174,7 +174,7 @@
   const LABELS = patterns({ "number input for ": "number_input", "range slider for ": "slider", "Empty value": "empty_value",
     "Gradio footer navigation": "footer", "Click to upload or drop files": "upload", "(Upload file|File upload)": "from_file",
     "Capture from camera": "from_camera", "Paste from clipboard": "from_clipboard", "Remove Image": "remove_picture",
-    "Remove this file": "remove_file", "More tabs": "more_tabs", "Stop Recording": "stop", Close: "close",
+    "Remove this file": "remove_file", "More tabs": "more_tabs", "Stop Recording": "stop", "Close$": "close",
     "[Cc]opy$": "copy_code", "[Cc]opied.?$": "code_copied" });
   const MESSAGES = patterns({ Error: "error", Warning: "warning", processing: "processing", "queue:": "queue",
     "Uploading (\\d+)\\s+files?...": "uploading", "This application is currently busy. Please try again.": "busy",

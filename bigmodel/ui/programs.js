@@ -25,7 +25,8 @@
   };
 
   // JSON's texts and numbers are Python's, too.
-  const literal = (value) => (typeof value === "boolean" ? (value ? "True" : "False") : JSON.stringify(value));
+  const NAMES = new Map([[true, "True"], [false, "False"], [null, "None"]]);
+  const literal = (value) => NAMES.get(value) ?? JSON.stringify(value);
   const python = (address, name, inputs, file) => {
     const given = inputs.map(([argument, value]) => `${argument}=${literal(value)}`);
     if (file) given.unshift(`${file.argument}=handle_file(${literal(file.name)})`);

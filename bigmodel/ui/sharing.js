@@ -59,18 +59,20 @@
     Array.from(JSON.stringify([tab, inputs])).reduce((sum, character) => (sum * 31 + character.codePointAt(0)) | 0, 0);
   const keep = ({ tab, inputs }) => {
     const saved = JSON.stringify({ tab, inputs });
-    for (const storage of [sessionStorage, localStorage]) {
+    for (const storage of ["sessionStorage", "localStorage"]) {
       try {
-        storage.setItem(SAVED, saved);
-      } catch {} // full: the other one will do
+        window[storage].setItem(SAVED, saved);
+      } catch {} // closed, or full: the other one will do
     }
   };
   const kept = (tab, name) => {
-    for (const storage of [sessionStorage, localStorage]) {
-      const saved = JSON.parse(storage.getItem(SAVED) || "{}");
-      if (saved.tab !== tab || String(nameOf(saved)) !== name) continue;
-      sessionStorage.setItem(SAVED, JSON.stringify(saved));
-      return saved.inputs;
+    for (const storage of ["sessionStorage", "localStorage"]) {
+      try {
+        const saved = JSON.parse(window[storage].getItem(SAVED) || "{}");
+        if (saved.tab !== tab || String(nameOf(saved)) !== name) continue;
+        sessionStorage.setItem(SAVED, JSON.stringify(saved));
+        return saved.inputs;
+      } catch {} // closed
     }
     return null;
   };

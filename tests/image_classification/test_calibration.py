@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from bigmodel.image_classification import calibration
+from bigmodel.image_classification.model import Familiarity
 
 
 @pytest.fixture
@@ -34,12 +36,14 @@ def test_calibration_error_by_hand():
 def test_distance_is_one_for_the_usual_and_large_for_others():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(5000, 6)) @ rng.normal(size=(6, 6)) + 3
-    mean, whitening = calibration.fit_spread(features)
-    usual = calibration.distance(features, mean, whitening)
+    familiarity = Familiarity(6)
+    familiarity.mean, familiarity.whitening = map(torch.from_numpy, calibration.fit_spread(features))
+    distance = lambda features: familiarity.distance(torch.from_numpy(features)[:, :, None, None]).numpy()  # noqa: E731
+    usual = distance(features)
     assert usual.mean() == pytest.approx(1, rel=0.01)
     found = calibration.calibrate(np.zeros((5000, 2)), np.zeros(5000, int), usual)
-    assert (usual > found["distance_threshold"]).mean() == pytest.approx(found["false_alarms"], abs=1e-3)
-    assert calibration.distance(mean[None] + 30, mean, whitening)[0] > found["distance_threshold"]
+    assert (usual > found["distance_threshold"]).mean() == pytest.approx(calibration.FALSE_ALARMS, abs=1e-3)
+    assert distance(features[:1] + 30)[0] > found["distance_threshold"]
     constant = np.concatenate([features, np.zeros((5000, 1))], 1)  # a direction without any spread
     assert np.isfinite(calibration.fit_spread(constant)[1]).all()
 

@@ -29,7 +29,7 @@ def folder(tiny_photos, tmp_path, monkeypatch):
 def own(tmp_path):
     """A folder of labelled pictures: test/{label}/*.png."""
     rng = np.random.default_rng(0)
-    for label in ("a", "b", "c"):
+    for label in ("cat", "dog", "bag"):
         (tmp_path / "own/test" / label).mkdir(parents=True)
         for i in range(8):
             pixels = rng.integers(0, 256, (16, 24, 3)).astype(np.uint8)
@@ -40,10 +40,11 @@ def own(tmp_path):
 def test_labels_are_the_model_s_own_by_their_names():
     labels, known = np.array([0, 1, 1]), ["cat", "dog", "fox"]
     assert evaluate.own_labels(labels, ["fox", "cat"], known, "p").tolist() == [2, 0, 0]
-    assert evaluate.own_labels(labels, ["one", "two"], known, "p").tolist() == [0, 1, 1]  # other names, in order
     assert evaluate.own_labels(labels, None, known, "p").tolist() == [0, 1, 1]
     with pytest.raises(DataError, match="p: the model does not know owl"):
         evaluate.own_labels(labels, ["cat", "owl"], known, "p")
+    with pytest.raises(DataError, match="p: the model does not know one, two"):
+        evaluate.own_labels(labels, ["one", "two"], known, "p")
     with pytest.raises(DataError, match="labels go to 3, the model knows 3"):
         evaluate.own_labels(np.array([3]), None, known, "p")
 
@@ -55,7 +56,8 @@ def test_figures_are_what_the_predictions_say(folder, own, capsys):
             == 0
         )
     found = {e["name"]: e for e in read_metrics(folder)["results"] if e["engine"] == "onnx-cpu"}
-    images, labels, _ = evaluate.read_labelled(own, "test")
+    images, labels, names = evaluate.read_labelled(own, "test")
+    labels = np.array([["cat", "dog", "bag"].index(names[label]) for label in labels])
     logits, distances = open_engine("onnx", folder)[0].judge(images.transpose(0, 3, 1, 2))
     right = logits.argmax(1) == labels
     assert found["accuracy"]["value"] == pytest.approx(right.mean(), abs=1e-6) and found["accuracy"]["count"] == 24
@@ -105,13 +107,13 @@ def test_what_is_missing_is_named(folder, tmp_path, capsys):
 
 def test_in_the_terminal(folder, own, tmp_path, capsys):
     command = ["classify", "--model", str(folder), "--top-k", "2"]
-    assert main([*command, str(own / "test/a/0.png"), str(own / "test/b/0.png")]) == 0
+    assert main([*command, str(own / "test/cat/0.png"), str(own / "test/dog/0.png")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and re.fullmatch(r" +[\d.]+%  (cat|dog|bag)", lines[1])
     (tmp_path / "page.png").write_text("<html>")
-    assert main([*command, str(own / "test/a/0.png"), str(tmp_path / "page.png")]) == 2
+    assert main([*command, str(own / "test/cat/0.png"), str(tmp_path / "page.png")]) == 2
     assert f"error: {tmp_path / 'page.png'}: image: cannot be read as a picture" in capsys.readouterr().err
-    assert main([*command[:-1], "0", str(own / "test/a/0.png")]) == 2
+    assert main([*command[:-1], "0", str(own / "test/cat/0.png")]) == 2
     assert "error: top_k: '0'" in capsys.readouterr().err
 
 

@@ -171,6 +171,14 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+def profiles(count):
+    """A PNG with so many colour profiles."""
+    data = encoded(Image.new("L", (9, 9)))
+    name = b"iCCPa\0\0" + zlib.compress(bytes(1 << 20))
+    chunk = (len(name) - 4).to_bytes(4, "big") + name + zlib.crc32(name).to_bytes(4, "big")
+    return data[:33] + chunk * count + data[33:]
+
+
 def scans(count):
     """A progressive JPEG whose last scan comes so often."""
     data = encoded(Image.fromarray(gradient(32, 32)), "JPEG", progressive=True)
@@ -182,6 +190,7 @@ BAD = {
     "bomb": (bomb(), "25 million"),
     "truncated": (encoded(Image.fromarray(gradient(300, 300)), "JPEG")[:4000], "cannot be read as a picture"),
     "html": (b"<!doctype html><html><body>hello</body></html>", "cannot be read as a picture"),
+    "colour profiles": (profiles(2), "cannot be read as a picture"),
     "scans": (scans(300), "cannot be read as a picture"),
     "EXIF data behind an end": (b"\xff\xd8\xff\xd9" + twice(turned())[2:], "cannot be read as a picture"),
     "EXIF data in what is no segment": (b"\xff\xd8\xff\xf0\xff\xff" + twice(turned())[2:], "cannot be read"),

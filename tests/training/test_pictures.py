@@ -99,6 +99,22 @@ def test_a_broken_picture_is_named(table):
         read_labelled(path, "train")
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "npz"])
+def test_a_damaged_file_is_named(table, tmp_path, suffix):
+    path = table(*({"image": PICTURES["plain"], "label": i % 10} for i in range(2000)))
+    if suffix == "npz":
+        path = tmp_path / "a.npz"
+        np.savez_compressed(path, train_images=np.arange(40_000).reshape(100, 20, 20), train_labels=np.zeros(100))
+    data = path.read_bytes()
+    for broken in (data[: len(data) // 2], b"", data[:200] + bytes(200) + data[400:]):
+        path.write_bytes(broken)
+        with pytest.raises(DataError, match=f"{path.name} cannot be read"):
+            read_labelled(path, "train")
+    np.savez(tmp_path / "b.npz", train_images=np.zeros((3, 4, 4), np.uint8), train_labels=np.zeros(2))
+    with pytest.raises(DataError, match="b.npz has 3 pictures and 2 labels"):
+        read_labelled(tmp_path / "b.npz", "train")
+
+
 def test_an_empty_folder_of_a_label_is_named(tmp_path):
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()

@@ -80,6 +80,10 @@ def test_two_models_of_one_name(tmp_path):
         (tmp_path / name / "config.json").write_text('{"bigmodel": {"task": "t", "name": "one"}}')
     models = Models([tmp_path], {"t": str})
     assert models.faults() == ["b: another folder is named one already"]
+    (tmp_path / "c/one").mkdir(parents=True)
+    (tmp_path / "c/one/config.json").write_text("{")
+    broken = Models([tmp_path / "a", tmp_path / "c/one"], {"t": str})
+    assert broken.entries["one"].card["name"] == "one" and len(broken.faults()) == 1
     assert models.get("one", "t") == str(tmp_path / "a")
 
 

@@ -73,6 +73,7 @@ def test_values_stay(english):
 
 def test_whole_messages():
     said = "max_new_tokens: 0 is out of range; give a whole number from 1 to 1024"
+    assert translated("text: is empty; give 1 to 5 characters", "zh") == "原文：为空；请输入 1 到 5 个字符"
     assert translated(said, "en") == said
     assert translated(said, "zh") == "长度：0 超出范围；请给出 1 到 1024 之间的整数"
     said = "source: Chinese is not translated here; this host translates English to German, German to English"

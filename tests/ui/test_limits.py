@@ -7,6 +7,7 @@ import math
 import re
 import socket
 import time
+from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx
@@ -148,6 +149,18 @@ def test_slow_head_and_slow_body_are_hung_up_on(low, client):
         connection.settimeout(30)
         assert b" 408 " in connection.recv(1000).splitlines()[0]
     assert time.monotonic() - started < 60
+
+
+def test_a_slow_head_after_a_request_is_hung_up_on(low):
+    host, port = low.removeprefix("http://").strip("/").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.settimeout(30)
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 200 and answer.read()
+        connection.sendall(b"GET /health HTTP/1.1\r\nX-")
+        assert connection.recv(1000) == b""
 
 
 def test_one_address_cannot_hold_every_connection(low, client):

@@ -58,7 +58,11 @@ def test_visitors_stay_where_they_are_and_move_when_a_replica_ends(balanced):
         assert visitor.get("").status_code == 200 and len(visitor.cookies["replica"]) == 32
     first = [write(visitor) for visitor in visitors]
     assert len({replica for replica, _ in first}) == 2 and len({text for _, text in first}) == 1
+    cookies = [visitor.cookies["replica"] for visitor in visitors]
+    for visitor in visitors:
+        assert "set-cookie" not in visitor.get("").headers  # a second tab leaves the first one where it is
     assert [write(visitor) for visitor in visitors] == first
+    assert [visitor.cookies["replica"] for visitor in visitors] == cookies
     program = httpx.Client(base_url=address)  # without cookies
     assert write(program) == write(program)
     origin = {"origin": address.strip("/")}
