@@ -1,12 +1,15 @@
 """The diffusion transformer: its loss as it begins, what each part reads, and that it learns."""
 
 import dataclasses
+import math
+from statistics import NormalDist
 
 import pytest
 import torch
 
 from bigmodel.config import TransformerConfig
 from bigmodel.errors import ConfigError
+from bigmodel.runtime.artifacts import SHIPPED
 from bigmodel.text_to_image.config import PRESETS, DiffusionConfig
 from bigmodel.text_to_image.model import (
     LAST,
@@ -15,6 +18,7 @@ from bigmodel.text_to_image.model import (
     patchify,
     save_model,
     shape_of,
+    training_times,
     unpatchify,
 )
 
@@ -144,3 +148,20 @@ def test_presets(name):
     with torch.device("meta"):
         model = DiffusionTransformer(config.shape)
     assert 5e6 < sum(p.numel() for p in model.parameters()) < 40e6
+
+
+def test_the_preset_makes_what_is_shipped():
+    ours, shipped = PRESETS["emoji"]().shape, shape_of(SHIPPED / "emoji")
+    words = dataclasses.replace(ours.text, vocab_size=shipped.text.vocab_size)  # which the tokenizer sets
+    assert dataclasses.replace(ours, text=words) == shipped
+
+
+def test_training_times_reach_both_ends():
+    torch.manual_seed(0)
+    times = torch.cat([training_times(128) for _ in range(100)])
+    assert len(times) == 12_800 and times.min() > 0 and times.max() < 1
+    # nine tenths are the sigmoid of a normal, a tenth is uniform
+    share = lambda t: 0.9 * NormalDist(-0.8, 1.2).cdf(math.log(t / (1 - t))) + 0.1 * t  # noqa: E731
+    for t in (0.01, 0.1, 0.5, 0.9, 0.99):
+        assert (times < t).float().mean().item() == pytest.approx(share(t), abs=0.005)
+    assert training_times(1).shape == (1,)
