@@ -17,7 +17,7 @@ DESKTOP, PHONE = (1440, 1000), (390, 844)
 STORY = "tab=text&model=stories&prompt=Once+upon+a+time+there+was+a+little&seed=3&max_new_tokens=120&run=1"
 POEM = "tab=text&model=poetry&kind=唐诗&form=五律&title=秋夜&seed=5&run=1"
 CAPTION = "tab=translate&text=Two+dogs+are+playing+in+the+snow.&source=en&target=de&run=1"
-DRAWING = "tab=generate&model=emoji&prompt=a+cat+face+left+of+a+pizza,+noto+style,+on+blue&seed=1&run=1"
+DRAWING = "tab=generate&model=emoji&prompt=a+cat+face,+noto+style&seed=1&run=1"
 SKETCH = "tab=classify&model=fashion&drawing=bag&run=1"
 SCENE = PICTURES / "scene.jpg"  # Noto emoji, composed by bigmodel.object_detection.scenes
 QUERIES = {"text": STORY, "translate": CAPTION, "generate": DRAWING, "classify": SKETCH}
