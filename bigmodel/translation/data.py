@@ -1,7 +1,5 @@
 """From sentence pairs to token ids: tokenizer, batches of similar lengths, validation pairs."""
 
-import json
-import random
 from dataclasses import dataclass
 from itertools import islice
 
@@ -134,48 +132,19 @@ def _encode(tokenizer, source, training):
     return arrays
 
 
-def merged_parts(tokenizer):
-    """Return token id -> ids of the two tokens that BPE merged into it; single characters and bytes have none."""
-    model = json.loads(tokenizer.to_str())["model"]
-    vocabulary = model["vocab"]
-    return {vocabulary[a + b]: (vocabulary[a], vocabulary[b]) for a, b in model["merges"]}
-
-
-def drop_merges(ids, parts, share, rng):
-    """Return ids of the same text, where each merge is undone by chance, one within another too.
-
-    Args:
-        ids: iterable of int.
-        parts: of ``merged_parts``.
-        share: chance of each merge.
-        rng: random.Random.
-
-    Source: Provilkov et al. 2020, arXiv:1910.13267 (BPE-dropout, which leaves merges out instead of undoing them).
-    """
-    left, found = list(ids)[::-1], []
-    while left:
-        token = left.pop()
-        if rng.random() < share and token in parts:
-            left += parts[token][::-1]
-        else:
-            found.append(token)
-    return found
-
-
-def make_batch(pairs, rows, end, segment=list):
+def make_batch(pairs, rows, end):
     """Return pairs as the model takes them.
 
     Args:
         pairs: list of Pairs.
         rows: (count, 2) int: an index of ``pairs``, and of a pair in it.
         end: id of END_OF_TEXT, which ends both sides and begins the decoder's.
-        segment: function of a sentence's ids to those of the same text.
 
     Returns:
         source_ids, source_mask, target_ids, labels: (count, longest) int64, padded with ``end``, labels with IGNORE.
     """
-    sources = [[pairs[p].token, *segment(pairs[p].source[i]), end] for p, i in rows]
-    targets = [[*segment(pairs[p].target[i]), end] for p, i in rows]
+    sources = [[pairs[p].token, *pairs[p].source[i], end] for p, i in rows]
+    targets = [[*pairs[p].target[i], end] for p, i in rows]
     source_ids = np.full((len(rows), max(map(len, sources))), end, np.int64)
     source_mask = np.zeros_like(source_ids)
     labels = np.full((len(rows), max(map(len, targets))), IGNORE, np.int64)
@@ -195,8 +164,7 @@ class PairBatches:
         batch_tokens: positions of a batch at most, source and target with their padding.
         max_length: pairs with a longer side, in tokens, are left out; ``left_out`` says how many.
         end: id of END_OF_TEXT.
-        seed: of mixture, order and segmentation.
-        parts, bpe_dropout: see drop_merges; a batch is then a little larger.
+        seed: of mixture and order.
 
     Raises:
         DataError: no pair is short enough.
@@ -204,9 +172,8 @@ class PairBatches:
 
     unit = "tokens"
 
-    def __init__(self, pairs, *, batch_tokens, max_length, end, seed, parts=None, bpe_dropout=0.0):
+    def __init__(self, pairs, *, batch_tokens, max_length, end, seed):
         self.pairs, self.batch_tokens, self.end, self.seed = pairs, batch_tokens, end, seed
-        self.parts, self.bpe_dropout = parts, bpe_dropout
         self.lengths = [p.lengths() for p in pairs]
         self.short = [np.flatnonzero(lengths.max(1) <= max_length) for lengths in self.lengths]
         if not sum(map(len, self.short)):
@@ -260,9 +227,4 @@ class PairBatches:
             self._epoch += 1
             self._batches = self._draw(np.random.default_rng((self.seed, self._epoch)))
         rows = self._batches[step - self._first]
-        rows = rows[rank::world] if len(rows) >= world else rows
-        if not self.bpe_dropout:
-            return make_batch(self.pairs, rows, self.end)
-        rng = random.Random(f"{self.seed} {step} {rank}")
-        segment = lambda ids: drop_merges(ids.tolist(), self.parts, self.bpe_dropout, rng)  # noqa: E731
-        return make_batch(self.pairs, rows, self.end, segment)
+        return make_batch(self.pairs, rows[rank::world] if len(rows) >= world else rows, self.end)

@@ -13,7 +13,7 @@ from bigmodel.training.loop import Trainer
 from bigmodel.training.state import load_state
 from bigmodel.training.tokenizer import END_OF_TEXT, save_tokenizer
 from bigmodel.translation.config import PRESETS, PairCorpus
-from bigmodel.translation.data import PairBatches, load_pairs, load_tokenizer, merged_parts
+from bigmodel.translation.data import PairBatches, load_pairs, load_tokenizer
 from bigmodel.translation.model import make_model, mean_loss
 
 
@@ -83,8 +83,6 @@ def train(config, data, folder, *, preset_name=None):
         max_length=config.max_length,
         end=end,
         seed=config.settings.seed,
-        parts=merged_parts(tokenizer),
-        bpe_dropout=config.bpe_dropout,
     )
     model = make_model(config, tokenizer.get_vocab_size())
 

@@ -1,33 +1,21 @@
 """Sentence pairs: marks for what must not change, ids, batches that depend on their step alone, validation loss."""
 
 import dataclasses
-import random
 import time
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
 from bigmodel import cli
 from bigmodel.config import read_json
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.nn.loss import IGNORE
-from bigmodel.runtime.artifacts import SHIPPED
 from bigmodel.translation import config as presets
 from bigmodel.translation import placeholders
-from bigmodel.translation.data import (
-    PairBatches,
-    Pairs,
-    drop_merges,
-    load_pairs,
-    load_tokenizer,
-    make_batch,
-    merged_parts,
-)
+from bigmodel.translation.data import PairBatches, Pairs, load_pairs, load_tokenizer, make_batch
 from bigmodel.translation.model import make_model, mean_loss
 from bigmodel.translation.segmentation import split
 
@@ -124,9 +112,8 @@ def test_an_epoch_reads_every_pair_as_often_as_its_weight_says():
         assert widths.sum() * len(batch) <= 120 or len(batch) == 1
 
 
-@pytest.mark.parametrize("merges", [{}, {"parts": {39: (38, 5), 38: (6, 7)}, "bpe_dropout": 0.5}])
-def test_a_batch_depends_on_its_step_alone(merges):
-    first, again = batches([pairs()], **merges), batches([pairs()], **merges)
+def test_a_batch_depends_on_its_step_alone():
+    first, again = batches([pairs()]), batches([pairs()])
     steps = [first.batch(step) for step in range(40)]  # more than an epoch
     for step in (39, 3, 17):
         for a, b in zip(steps[step], again.batch(step), strict=True):
@@ -141,31 +128,6 @@ def test_what_the_model_reads():
     assert source.tolist() == [[3, 7, 8, 0], [3, 9, 0, 0]] and mask.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
     assert target.tolist() == [[0, 5, 0, 0], [0, 6, 7, 8]]
     assert labels.tolist() == [[5, 0, IGNORE, IGNORE], [6, 7, 8, 0]]
-
-
-@cache
-def shipped():
-    """A tokenizer of 8,192 tokens, and what it merges."""
-    tokenizer = Tokenizer.from_file(str(SHIPPED / "en-de/tokenizer.json"))
-    return tokenizer, merged_parts(tokenizer)
-
-
-@given(st.text(), st.sampled_from([0, 0.1, 0.5, 1]))
-def test_undone_merges_spell_the_same(text, share):
-    tokenizer, parts = shipped()
-    ids = tokenizer.encode(text, add_special_tokens=False).ids
-    found = drop_merges(ids, parts, share, random.Random(0))
-    assert tokenizer.decode(found, skip_special_tokens=False) == tokenizer.decode(ids, skip_special_tokens=False)
-    assert len(found) >= len(ids) and (share or found == ids)
-    whole = drop_merges(ids, parts, 1, random.Random(0))
-    assert len(whole) == len(text.encode())  # single bytes
-
-
-def test_every_second_merge_is_undone():
-    parts, rng = {9: (8, 1), 8: (2, 3)}, random.Random(0)
-    found = [tuple(drop_merges([9, 4], parts, 0.5, rng)) for _ in range(4000)]
-    shares = {ids: found.count(ids) / 4000 for ids in {*found}}
-    assert shares == pytest.approx({(9, 4): 0.5, (8, 1, 4): 0.25, (2, 3, 1, 4): 0.25}, abs=0.03)
 
 
 def test_pairs_that_are_all_too_long_are_refused():
