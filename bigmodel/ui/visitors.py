@@ -80,10 +80,19 @@ async def visit(client, number, data, *, leave_after=None):
     return result
 
 
+async def lines(stream):
+    """Yield the lines of a httpx.Response as they come; a line feed alone ends one, while httpx takes U+2028, too."""
+    rest = ""
+    async for text in stream.aiter_text():
+        *whole, rest = (rest + text).split("\n")
+        for line in whole:
+            yield line.removesuffix("\r")
+
+
 async def _follow(stream, result, leave_after):
     """Read an event's messages to its end."""
     count = 0
-    async for line in stream.aiter_lines():
+    async for line in lines(stream):
         if not line.startswith("data: "):
             continue
         message, count = json.loads(line[6:]), count + 1

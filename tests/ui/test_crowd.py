@@ -8,7 +8,7 @@ import pytest
 from loops import run_apart
 
 from bigmodel.ui import benchmark_serving, fuzz, soak, vanish
-from bigmodel.ui.visitors import Visit, endpoints, visit
+from bigmodel.ui.visitors import Visit, endpoints, lines, visit
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,16 @@ def test_a_mixed_crowd(server):
     outcomes, counts = run_apart(soak.soak(*server, arguments))
     assert not [outcome for outcome in outcomes if "failed" in outcome], outcomes
     assert sum(count for outcome, count in outcomes.items() if "served" in outcome) > 5 and counts
+
+
+def test_a_line_ends_where_a_line_feed_is():
+    async def read():
+        content = "data: a\u2028b\x85c\n\ndata: d\r\nrest".encode()
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, content=content))
+        async with httpx.AsyncClient(transport=transport) as client, client.stream("GET", "http://a/") as stream:
+            return [line async for line in lines(stream)]
+
+    assert run_apart(read()) == ["data: a\u2028b\x85c", "", "data: d"]
 
 
 def test_figures():
