@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from bigmodel.config import read_config, read_json, write_json
+from bigmodel.config import read_json, write_json
 from bigmodel.errors import ConfigError, ExportError
 from bigmodel.evaluation.results import METRICS, read_metrics, write_metrics
 from bigmodel.nn.checkpoint import read_tensors
@@ -33,8 +33,8 @@ from export.quantize import DEFAULT_RECIPE, RECIPES
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 COPIED = (
-    *("tokenizer.json", "tokenizer_config.json", "generation_config.json", "preprocessor_config.json"),
-    "emoji.json",
+    *("tokenizer.json", "tokenizer_config.json", "generation_config.json"),
+    *("preprocessor_config.json", "emoji.json"),
 )
 
 
@@ -49,12 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser):
 
 def run(arguments):
     """Export, print what parity found, and return 0."""
-    config = read_config(arguments.model)
-    name = config.get("bigmodel", {}).get("name")
+    name = ModelFolder.unchecked(arguments.model, arguments.task).card.get("name")
     if arguments.out is None and not name:
         raise ConfigError("config.json names no model; say --out")
     out = arguments.out or ARTIFACTS / name
-    ModelFolder.unchecked(arguments.model, arguments.task)
     report = export(arguments.model, out, arguments.recipe)
     graphs = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.onnx"))
     for graph, differences in report.items():
@@ -86,8 +84,8 @@ def export(source, out, recipe=DEFAULT_RECIPE):
         ConfigError: source has no config.json, the task has no specification, or out cannot be made.
     """
     source, out = Path(source), Path(out)
-    values = read_config(source)
-    task = values.get("bigmodel", {}).get("task", "text_generation")
+    folder = ModelFolder.unchecked(source)
+    values, task = folder.config, folder.task
     if task not in TASKS:
         raise ConfigError(f"{source}: no specification exports {task!r}; there are {', '.join(TASKS)}")
     metrics = _metrics(source, out)

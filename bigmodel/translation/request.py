@@ -11,6 +11,7 @@ from bigmodel.ui.validation import check_choice, check_number, check_text
 
 TASK = "translation"
 AUTO = "auto"
+NUM_ALTERNATIVES = min(3, LIMITS.beams)  # of page and endpoints where none is named
 CODES = (*LANGUAGES,)
 ALIKE = {"zh": "lzh", "lzh": "zh"}  # a short text may be either
 # field -> check of its value and of the codes that there are; the order is the endpoint's

@@ -10,7 +10,7 @@ from bigmodel.limits import LIMITS
 from bigmodel.translation import serve
 from bigmodel.translation.events import LINKED, TranslateEvents, table
 from bigmodel.translation.files import FORMATS
-from bigmodel.translation.request import AUTO, CHECKS, TASK, Request, directions
+from bigmodel.translation.request import AUTO, CHECKS, NUM_ALTERNATIVES, TASK, Request, directions
 from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
@@ -104,7 +104,7 @@ def _options(known):
         )
         hint = t("num_alternatives_hint")
         form["num_alternatives"] = gr.Slider(
-            1, LIMITS.beams, min(3, LIMITS.beams), step=1, label=t("num_alternatives"), info=hint, buttons=[]
+            1, LIMITS.beams, NUM_ALTERNATIVES, step=1, label=t("num_alternatives"), info=hint, buttons=[]
         )
     with gr.Accordion(t("translate_file"), open=False, elem_classes="panel", elem_id="file-panel"):
         form["file"] = _file_field(label=t("file_hint"), file_types=list(FORMATS), height=120)
@@ -184,7 +184,7 @@ def _endpoints(models):
         source: str = AUTO,
         target: str | None = None,
         num_beams: int | None = None,
-        num_alternatives: int = min(3, LIMITS.beams),
+        num_alternatives: int = NUM_ALTERNATIVES,
     ) -> Iterator[tuple[str, str, dict]]:
         """Translate a text.
 

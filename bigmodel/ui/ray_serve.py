@@ -131,9 +131,9 @@ def _request(task, models, asked, fields):
 
 def _translate(models, asked):
     task = TASKS["translation"]
-    request = _request(
-        task.id, models, {"text": "", "num_alternatives": min(3, LIMITS.beams), **asked}, task.module("request").CHECKS
-    )
+    fields = task.module("request")
+    given = {"text": "", "num_alternatives": fields.NUM_ALTERNATIVES, **asked}
+    request = _request(task.id, models, given, fields.CHECKS)
     *_, progress = task.module("serve").translate(models, request)
     found = progress.translation
     alternatives = [[dataclasses.asdict(one) for one in sentence] for sentence in found.alternatives]
