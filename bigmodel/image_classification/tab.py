@@ -92,8 +92,9 @@ def _listen(models, form, sharing):
     ]
     show_pad = lambda name: gr.update(visible=name in _drawable(models))  # noqa: E731
     form["model"].change(show_pad, form["model"], form["panel"], **quiet)
-    sharing.receive(events.welcome, [*fields, form["shown"], form["empty"]], form["model"], "#classify-button")
-    sharing.listen({name: form[name] for name in ("model", "fit")}, done, result=form["shown"])
+    linked = {name: form[name] for name in ("model", "fit")}
+    sharing.receive(events.welcome, [*fields, form["shown"], form["empty"]], linked, "#classify-button")
+    sharing.listen(linked, done, result=form["shown"])
 
 
 def _endpoint(models):

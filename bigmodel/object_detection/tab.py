@@ -89,8 +89,9 @@ def _listen(models, form, sharing):
         gr.on(pressed, events.detect, fields, results, trigger_mode="always_last", **raw),
         form["example"].click(events.detect_example, fields[1:3], results, **quiet),
     ]
-    sharing.receive(events.welcome, [*fields[1:], form["empty"]], form["model"], "#detect-button")
-    sharing.listen({name: form[name] for name in ("model", "threshold")}, done, result=form["shown"])
+    linked = {name: form[name] for name in ("model", "threshold")}
+    sharing.receive(events.welcome, [*fields[1:], form["empty"]], linked, "#detect-button")
+    sharing.listen(linked, done, result=form["shown"])
     redrawn = [form["kept"], form["threshold"]]
     form["threshold"].change(events.redraw, redrawn, form["answer"], trigger_mode="always_last", **raw)
     several = [form[name] for name in ("files", "model", "threshold")]

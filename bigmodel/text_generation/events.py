@@ -60,14 +60,16 @@ class TextEvents:
             raise told(error) from None
         passage = self._passage(request, kept)
         pinned = gr.update(value="") if how == "surprise" else gr.skip()
-        yield passage, gr.skip(), gr.skip(), gr.update(interactive=True), gr.update(interactive=False), pinned
+        # with every piece: Gradio's page sees the first one as the later ones have left it, where it is slow
+        working = gr.update(interactive=True), gr.update(interactive=False)
+        yield passage, gr.skip(), gr.skip(), *working, pinned
         idle, shown = (gr.update(interactive=False), gr.update(interactive=True), gr.skip()), passage
         left_out = skipped(generator, request)
         try:
             for progress in writing:
                 so_far = {**passage["link"], "max_new_tokens": max(progress.tokens, 1)}  # what a Stop leaves
                 shown = {**passage, "pieces": kept + progress.pieces, "link": so_far}
-                yield shown, facts(generator, request, progress) + left_out, *[gr.skip()] * 4
+                yield shown, facts(generator, request, progress) + left_out, gr.skip(), *working, gr.skip()
         except BigModelError as error:
             yield {**shown, "busy": False}, "", {}, *idle
             raise told(error) from None

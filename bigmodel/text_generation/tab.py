@@ -184,7 +184,7 @@ def _listen(models, form, result, sharing):
 def _follow_model(models, events, form, sharing, quiet):
     """Connect what arranges the form for a model: the one chosen, or the one that the page is opened with."""
     layout = [form[name] for name in ("prompt", "fields", "plain_examples", "poetry_examples", *DEFAULTS)]
-    linked = [form[name] for name in LINKED]
+    linked = {name: form[name] for name in LINKED}
     arranged = gr.State()  # the model that the fields were last arranged for
 
     def arrange(model, prompt):
@@ -220,7 +220,7 @@ def _follow_model(models, events, form, sharing, quiet):
         return gr.update(choices=choices, visible=bool(choices)), gr.update(visible=not choices)
 
     form["model"].change(choose_model, [form["model"], form["prompt"], arranged], [*layout, arranged], **quiet)
-    sharing.receive(welcome, list(dict.fromkeys([*linked, *layout, arranged])), form["model"], "#write")
+    sharing.receive(welcome, list(dict.fromkeys([*linked.values(), *layout, arranged])), linked, "#write")
     gr.on(None, only_sound, None, [form["model"], form["empty"]], **quiet)
 
 

@@ -72,9 +72,10 @@ def describe(subject, style, rng):
         count = min(len(subject.keywords), int(rng.integers(2, 5)))
         thing = ", ".join(subject.keywords[i] for i in rng.permutation(len(subject.keywords))[:count])
     elif rng.random() < 0.3:
-        thing = ("a {}", "the {}", "an emoji of {}", "a picture of {}", "a drawing of a {}")[rng.integers(5)].format(
-            thing
-        )
+        one = _one(thing)
+        thing = (one, f"the {thing}", f"an emoji of {thing}", f"a picture of {thing}", f"a drawing of {one}")[
+            rng.integers(5)
+        ]
     thing = f"{thing}, {subject.tone}" if subject.tone else thing
     if not style:
         return thing
@@ -102,13 +103,18 @@ def describe_scene(subjects, relation, style, colour, rng=None):
         return f"{thing}，{style}风格，{COLOURS[colour][0]}背景"
     names = [s.name for s in subjects]
     if rng is None or rng.random() < 0.6:
-        names = [f"a {name}" for name in names]
+        names = [_one(name) for name in names]
     if relation:
         thing = f"{names[0]} {relation} {names[1]}"
     else:
         thing = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     end = rng.integers(3) if rng is not None else 0
     return (f"{thing}, {style} style, on {colour}", f"{thing} on {colour}, {style}", f"{thing}, {style}, {colour}")[end]
+
+
+def _one(name):
+    """Return a name with its indefinite article."""
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def is_held_out(first, relation, second):

@@ -145,7 +145,7 @@ def emoji():
         corpus="emoji64.parquet",
         shape=_shape(32, 4, 256, 640, 8, 2),
         things=THINGS,
-        composed=0.35,
+        composed=0.5,
         caption_dropout=0.1,
         batch_size=128,
         settings=TrainingSettings(

@@ -55,12 +55,12 @@ class DrawEvents:
         drawing = {"busy": True, "finished": False, "pictures": [], "prompt": request.prompt}
         drawing |= {"step": 0, "steps": request.steps_of(generator), "count": request.num_images}
         drawing["size"] = list(generator.size[::-1])
-        yield drawing, announced(), gr.update(interactive=True), *fields
-        still, idle = [gr.skip()] * len(CHECKS), gr.update(interactive=False)
+        still, working, idle = [gr.skip()] * len(CHECKS), gr.update(interactive=True), gr.update(interactive=False)
+        yield drawing, announced(), working, *fields
         try:
             for drawn in serve.draw(generator, request):
                 drawing = {**drawing, **shown(generator, request, drawn)}
-                yield drawing, facts(generator, request, drawn), gr.skip(), *still
+                yield drawing, facts(generator, request, drawn), working, *still  # again, see TextEvents.write
         except BigModelError as error:
             yield {**drawing, "busy": False}, "", idle, *still
             raise told(error, LABELS) from None

@@ -133,7 +133,7 @@ def _listen(models, form, result, sharing):
     # a file is ours to open
     restored = [*fields.values(), form["said"], form["file"]]
     form["file"].upload(events.restore, form["file"], restored, preprocess=False, **quiet)
-    sharing.receive(events.welcome, [*fields.values(), form["styles"], form["empty"]], fields["model"], "#draw-button")
+    sharing.receive(events.welcome, [*fields.values(), form["styles"], form["empty"]], fields, "#draw-button")
     sharing.listen(fields, [working], result=drawing)
 
 

@@ -125,11 +125,15 @@
     if (!inputs) soonOrLater(() => say(tab, "saved_lost"));
     return inputs || {};
   };
-  // A link with run=1 presses the tab's button, once the fields show what it holds; not where its model is not here.
-  const runIncoming = (tab, button, [model]) => {
+  // A link with run=1 presses the tab's button, once the fields show what it holds; not where they cannot.
+  const runIncoming = (tab, button, names, values) => {
     const given = new URLSearchParams(location.search);
-    const asked = incoming(tab).model;
-    if (asked && asked !== model) return soonOrLater(() => say(tab, "model_elsewhere", asked));
+    const asked = incoming(tab);
+    const shown = Object.fromEntries(names.map((name, index) => [name, values[index]]));
+    if (asked.model && asked.model !== shown.model) return soonOrLater(() => say(tab, "model_elsewhere", asked.model));
+    const isNumber = (value) => String(value ?? "").trim() !== "" && Number.isFinite(Number(value));
+    const other = names.filter((name) => isNumber(asked[name]) && Number(asked[name]) !== Number(shown[name]));
+    if (other.length) return soonOrLater(() => say(tab, "settings_elsewhere", other.map(word).join(", ")));
     if (given.get("run") !== "1" || (given.get("tab") || "text") !== tab) return;
     if (given.get("saved") && !kept(tab, given.get("saved"))) return;
     const press = () => {

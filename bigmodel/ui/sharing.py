@@ -60,19 +60,21 @@ class Sharing:
         # wrapped: Gradio takes an array for the values of several outputs
         gr.on(None, None, None, self.list, js=f"() => [bigmodel.entriesOf({json.dumps(self.tab)})]", **quiet)
 
-    def receive(self, fill, outputs, model=None, button=None):
+    def receive(self, fill, outputs, fields=None, button=None):
         """Fill the tab with what the page was opened with, and run it where the link says so.
 
         Args:
             fill: function of {name: value} and the gr.Request to the outputs' values.
             outputs: components.
-            model: the picker of models, one of these; where it has not the link's, that is said, and nothing is run.
-            button: CSS selector of what begins the work; None, and no model, where filling begins it.
+            fields: name in a link -> component, one of these; where its model or a number is not taken over, that is
+                said, and nothing is run.
+            button: CSS selector of what begins the work; None, and no fields, where filling begins it.
         """
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
         filled = gr.on(None, fill, self.incoming, outputs, js=self._call("incoming"), concurrency_limit=None, **quiet)
         if button:
-            filled.then(None, model, None, js=self._call("runIncoming", f"{json.dumps(button)}, values"), **quiet)
+            script = self._call("runIncoming", f"{json.dumps(button)}, {json.dumps(list(fields))}, values")
+            filled.then(None, list(fields.values()), None, js=script, **quiet)
 
     def _call(self, function, arguments=None):
         arguments = f", {arguments}" if arguments else ""

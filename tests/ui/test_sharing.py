@@ -12,7 +12,7 @@ CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
 
 
 def done(tab):
-    tab.locator('.passage[aria-busy="false"] .token').first.wait_for()
+    tab.locator('.passage[aria-busy="false"]').wait_for()
     expect(tab.get_by_role("button", name="Again")).to_be_enabled()
     return tab.locator(".passage .body").text_content()
 
@@ -291,6 +291,14 @@ def test_a_link_that_holds_nothing_sound_leaves_the_page_as_it_is(open_page):
     tab.wait_for_timeout(1500)
     expect(tab.get_by_text("What the model takes the picture for")).to_be_visible()
     assert tab.locator("#classify-answer .answer").count() == 0
+
+
+def test_a_link_beyond_the_limits_is_not_run_with_other_settings(open_page):
+    tab = open_page("?tab=text&model=tiny-stories&prompt=Once&temperature=9&top_k=7&max_new_tokens=4&run=1")
+    expect(tab.locator("#said-text")).to_have_text("This host does not allow what the link says of: Temperature")
+    expect(tab.locator("#prompt textarea")).to_have_value("Once")
+    tab.wait_for_timeout(1500)
+    assert tab.locator("#passage .token").count() == 0
 
 
 def test_what_was_detected_is_saved_and_opened(open_page, noise, tmp_path):
