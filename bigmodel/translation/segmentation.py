@@ -1,6 +1,7 @@
 """A text as sentences to translate and what lies between them, and back.
 
-What lies between is kept as it stands: line ends, indentation, marks of lists and headings, tags, what has no letter.
+What lies between is kept as it stands: line ends, indentation, marks of lists and headings, tags, what has no letter,
+and code between fences.
 Sentence ends are found by sentencex, the segmenter of the Wikimedia Foundation.
 """
 
@@ -18,6 +19,7 @@ _MARKS = re.compile(
     r"\s*(?:(?:[-*+•◦‣·–—]|#{1,6}|\d{1,3}[.)])\s+|>\s*)*"  # lists, headings and quotations, which may be nested
     r"(?:(?:[一二三四五六七八九十]{1,3}|\d{1,3})、|[（(](?:[一二三四五六七八九十]{1,3}|\d{1,3})[)）])?\s*"
 )
+_FENCE = re.compile(r"\s*(`{3,}(?=[^`]*$)|~{3,})(.*)")  # of code in Markdown, and what it says of it
 _CLAUSE_END = re.compile(r"(?:[，；：、][”’」』）》]*|[,;:](?=\s))\s*")  # not within 3,5 or 12:30
 _SPACE = re.compile(r"\s+")
 _TRIMMED = re.compile(rf"((?:\s|{TAG})*)(.*?)((?:\s|{TAG})*)", re.DOTALL)
@@ -50,8 +52,16 @@ def split(text, language, limit=400):
     Returns:
         list of Segment.
     """
-    segments = []
+    segments, fence = [], ""
     for line in text.splitlines(keepends=True):
+        mark = _FENCE.match(line)
+        if fence or mark:
+            segments.append(Segment(line, False))
+            if not fence:
+                fence = mark[1]
+            elif mark and mark[1].startswith(fence) and not mark[2].strip():
+                fence = ""
+            continue
         start = _MARKS.match(line).end()
         segments += [Segment(line[:start], False)] * (start > 0)
         for sentence in _sentences(line[start:], language):

@@ -28,6 +28,8 @@ LIVELY = st.lists(
             "\u3000",
             "<i>",
             "</i>",
+            "```\n",
+            "~~~",
         ]
         + ["a" * 30, "🦊", "e\u0301", "👩\u200d🚀", "3,5", ", ", "，", "\ud83d", "\udc00", "\x85", "z. B. ", "Dr. "]
     )
@@ -115,6 +117,14 @@ def test_tags_around_a_sentence_stay_outside():
         "Bye", "Tschüs"
     )
     assert sentences("A <b>red</b> bike.", "en") == ["A <b>red</b> bike."]
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~~"])
+def test_code_between_fences_stays_as_it_is(fence):
+    text = f"Run this:\n\n{fence}python\nprint('a word')\n``\n{fence}\nThen that.\n"
+    assert sentences(text, "en") == ["Run this:", "Then that."]
+    assert sentences(f"{fence}\nnever closed\n", "en") == []
+    assert sentences("``` is a fence, ```so``` is none.\nHello.", "en")[-1] == "Hello."
 
 
 def test_no_mark_is_seen_within_words():
