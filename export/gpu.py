@@ -21,6 +21,7 @@ from pathlib import Path
 from bigmodel.config import read_json
 from bigmodel.errors import BigModelError, ConfigError, DataError
 from bigmodel.registry import TASKS
+from bigmodel.runtime.session import unavailable
 from export import gpu_figures
 
 MODELS = ("emoji", "multilingual", "stories", "poetry", "photos", "fashion", "scenes", "blood-cells")  # best first
@@ -118,6 +119,9 @@ def pack(preset, data, scratch, shipped):
         tar.add(tokens, f"{preset}/tokens")
         for file in (*files, manifest):
             tar.add(file, f"data/{file.name}")
+        if task == "text_to_image" and (judges := RUNS / "judges" / str(config.shape.sample_size)).exists():
+            for file in (*judges.glob("*/config.json"), *judges.glob("*/tokenizer*"), *judges.glob("*/*.safetensors")):
+                tar.add(file, file.relative_to(RUNS))
     shipped.update(file.name for file in files)
     about = {"preset": preset, "task": task, "files": [file.name for file in opened]}
     return archive, {**about, "file": archive.name, "sha256": digest(archive)}
@@ -270,6 +274,9 @@ def run(upload, out, seconds, *, together=2, again=(), options=(), provider="cud
         0 where all are finished, measured and sent, UNFINISHED else.
     """
     ends = time.monotonic() + seconds - SEND
+    if provider and (fault := unavailable(provider)):
+        print(f"nothing is measured on {provider}: {fault}")
+        provider = None
     unpack(upload)
     if shutil.disk_usage("/dev/shm").free < 2**30:  # where workers hand over their batches
         options = [*options, "--workers", "0"]

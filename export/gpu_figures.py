@@ -4,6 +4,7 @@ The training's folder gets ``served``, the exported model, whose metrics.json th
 which of them have run, and ``measured.log`` what they said. The figures travel in the call's index.json.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,8 @@ import time
 from bigmodel.config import read_json, write_json
 from bigmodel.evaluation.results import keep, merge
 
-BATCHES = "1,16,128"
+BATCHES, ROUNDS, SENTENCES = "1,16,128", 2, 64  # of the benchmarks
+MOST_THREADS = 8  # of the CPU that a GPU is compared with
 LEAST = 60  # seconds without which a command is not begun
 PARTS = ("speed", "parity")
 
@@ -29,11 +31,13 @@ def commands(row, runs, provider):
     there = ["--model", folder / "served", "--provider", provider]
     scored = first if task == "text_generation" and first else [data]  # a folder would have to hold the training text
     yield "export", ["export", task, "--model", folder / "model", "--out", folder / "served"]
-    yield "evaluate", ["evaluate", task, *there, "--data", *scored]
-    sentences = ["--file", *first] if task == "translation" and first else []
-    yield "benchmark", ["benchmark", task, *there, "--batch", BATCHES, *sentences]
     if task == "text_generation":
-        yield "parity", ["parity", task, *there, *(["--data", *first] if first else [])]
+        cores = ["--threads", min(os.cpu_count(), MOST_THREADS)]
+        yield "parity", ["parity", task, *there, *cores, *(["--data", *first] if first else [])]
+    few = ["--sentences", SENTENCES, *(["--file", *first] if first else [])] if task == "translation" else []
+    yield "benchmark", ["benchmark", task, *there, "--batch", BATCHES, "--rounds", ROUNDS, *few]
+    if task != "text_to_image" or any((runs / "judges").glob("*/scenes/config.json")):  # to train judges takes long
+        yield "evaluate", ["evaluate", task, *there, "--data", *scored]
 
 
 def measure(row, runs, ends, provider):

@@ -1,5 +1,6 @@
 """``python -m bigmodel results``: the README's tables of results and of licences, rendered from each metrics.json."""
 
+from collections import Counter
 from pathlib import Path
 
 from bigmodel.config import read_config
@@ -39,8 +40,10 @@ def table(artifacts):
     for name, metrics in _models(artifacts):
         facts = metrics.get("training") or {}
         size = notes.millions(facts["parameters"]) if "parameters" in facts else ""
-        minutes = facts.get("minutes", 0) + sum(before["minutes"] for before in notes.earlier(facts))
-        time = f"{minutes:.0f} min on {facts['hardware']}" if minutes else ""
+        minutes = Counter()
+        for run in (*notes.earlier(facts), facts):
+            minutes[run.get("hardware")] += run.get("minutes", 0)
+        time = ", ".join(f"{count:.0f} min on {hardware}" for hardware, count in minutes.items() if count)
         first = name, size, time
         for figure in metrics["results"]:
             if figure["engine"] == "onnx-cpu" and figure["name"] in SHOWN:

@@ -182,6 +182,8 @@ def _open(path, provider, threads, cuda_graph):
     if provider == "cpu":
         return _session(path, options, []), False
     cuda.preload()
+    # cuDNN's attention makes a plan for each length of a text, and does not fall back on another kernel where it fails
+    os.environ.setdefault("ORT_ENABLE_CUDNN_FLASH_ATTENTION", "0")
     others = [(PROVIDERS["tensorrt"], cuda.tensorrt_options(path))] if provider == "tensorrt" else []
     if cuda_graph and provider == "cuda" and os.environ.get("BIGMODEL_CUDA_GRAPH") == "1":
         try:

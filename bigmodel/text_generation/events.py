@@ -59,25 +59,24 @@ class TextEvents:
         except BigModelError as error:
             raise told(error) from None
         passage = self._passage(request, kept)
-        pinned = gr.update(value="") if how == "surprise" else gr.skip()
-        # with every piece: Gradio's page sees the first one as the later ones have left it, where it is slow
-        working = gr.update(interactive=True), gr.update(interactive=False)
-        yield passage, gr.skip(), gr.skip(), *working, pinned
-        idle, shown = (gr.update(interactive=False), gr.update(interactive=True), gr.skip()), passage
+        # no update: where a page is slow, Gradio shows the first one as the later ones have left it
+        pinned = "" if how == "surprise" else gr.skip()
+        yield passage, gr.skip(), gr.skip(), pinned
+        shown = passage
         left_out = skipped(generator, request)
         try:
             for progress in writing:
                 so_far = {**passage["link"], "max_new_tokens": max(progress.tokens, 1)}  # what a Stop leaves
                 shown = {**passage, "pieces": kept + progress.pieces, "link": so_far}
-                yield shown, facts(generator, request, progress) + left_out, gr.skip(), *working, gr.skip()
+                yield shown, facts(generator, request, progress) + left_out, gr.skip(), gr.skip()
         except BigModelError as error:
-            yield {**shown, "busy": False}, "", {}, *idle
+            yield {**shown, "busy": False}, "", {}, gr.skip()
             raise told(error) from None
         except Exception:
-            yield {**shown, "busy": False}, "", {}, *idle
+            yield {**shown, "busy": False}, "", {}, gr.skip()
             raise
         passage = {**shown, "busy": False} | ({} if progress.note else {"link": passage["link"]})
-        yield passage, facts(generator, request, progress) + left_out, self._alternatives(passage), *idle
+        yield passage, facts(generator, request, progress) + left_out, self._alternatives(passage), gr.skip()
 
     def _kept(self, event, passage, alternatives, values):
         """Return the pieces to go on from, and put the fields of their passage in ``values``."""
@@ -123,11 +122,11 @@ class TextEvents:
         """Settle the page after the work was cancelled."""
         passage = _passage(passage)
         if not passage.get("source"):
-            return [gr.skip()] * 4
+            return gr.skip(), gr.skip()
         passage = {**passage, "busy": False}
         if len(passage.get("pieces") or []) == passage.get("kept"):
             passage.pop("link", None)  # nothing was made
-        return passage, self._alternatives(passage), gr.update(interactive=False), gr.update(interactive=True)
+        return passage, self._alternatives(passage)
 
     def look_inside(self, event: gr.EventData, passage):
         """Show what else could have stood at the chosen token."""

@@ -15,7 +15,7 @@ from bigmodel.ui.endpoints import add_endpoint
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t
-from bigmodel.ui.widgets import html_block, no_models_block
+from bigmodel.ui.widgets import html_block, no_models_block, switches
 
 PLAIN_EXAMPLES = (
     "Once upon a time there was a little",
@@ -151,23 +151,29 @@ def _result(sharing):
 
 def _listen(models, form, result, sharing):
     events = TextEvents(models)
-    passage, alternatives, stop = result["passage"], result["alternatives"], form["stop"]
+    passage, alternatives, stop, again = result["passage"], result["alternatives"], form["stop"], result["again"]
     settings = [form[name] for name in CHECKS if name in form]
     foreseen = [form[name] for name in FORESEEN]
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.texts_at_once}
-    buttons = form["generate"], result["again"], result["surprise"]
+    buttons = form["generate"], again, result["surprise"]
+    pressed = [*(button.click for button in buttons), form["prompt"].submit, alternatives.select]
+    # at once and in the browser: who waits for a turn can stop, too
+    gr.on(pressed, None, None, [stop, again], js=switches("true", "false"), api_visibility="private")
     writing = gr.on(
-        [*(button.click for button in buttons), form["prompt"].submit, alternatives.select],
+        pressed,
         events.write,
         [passage, alternatives, *settings],
-        [passage, result["facts"], alternatives, stop, result["again"], form["seed"]],
+        [passage, result["facts"], alternatives, form["seed"]],
         concurrency_id=TASK,
         show_progress_on=result["facts"],  # its place in the queue, too
         **{**quiet, "show_progress": "minimal"},
     )
+    idle = {"js": switches("false", "Boolean(value && value.seed !== undefined)"), "api_visibility": "private"}
+    writing.then(None, passage, [stop, again], **idle)
     # first cancel, then settle: a piece that is on its way must not come last
-    settled = [passage, alternatives, stop, result["again"]]
-    stop.click(None, cancels=[writing], api_visibility="private").then(events.stop, passage, settled, **quiet)
+    stopped = stop.click(None, cancels=[writing], api_visibility="private")
+    stopped = stopped.then(events.stop, passage, [passage, alternatives], **quiet)
+    stopped.then(None, passage, [stop, again], **idle)
     latest = {**quiet, "concurrency_id": "look_inside", "trigger_mode": "always_last"}
     passage.select(events.look_inside, passage, [passage, alternatives], **latest)
     # once for all of them: a link fills several fields in one moment

@@ -43,7 +43,7 @@ def run(arguments):
         for name, forward in forwards.items()
     }
     engines = {
-        name: lambda count, g=generator: g.draw([PROMPT] * count, range(count), steps=arguments.steps)
+        name: lambda count, g=generator: g.draw([PROMPT] * count, range(count), steps=arguments.steps, together=count)
         for name, generator in {speed.OURS: ours, **others}.items()
     }
     steps = arguments.steps or ours.defaults["steps"]

@@ -191,7 +191,7 @@ class Composer:
         size: pixels of a composition's side.
 
     Raises:
-        DataError: too few of the things are among the pictures.
+        DataError: too few of the things are among the pictures, or only such as no training composes.
     """
 
     def __init__(self, pictures, things, size):
@@ -206,7 +206,11 @@ class Composer:
             raise DataError(f"no style has three of the things {', '.join(things[:5])} …")
         self.styles, self.subjects = sorted(self.cutouts), subjects
         pairs = {pair for named in self.cutouts.values() for pair in permutations(sorted(named), 2)}
-        self._any_held_out = any(is_held_out(a, relation, b) for a, b in pairs for relation in RELATIONS)
+        kept = {is_held_out(a, relation, b) for a, b in pairs for relation in RELATIONS}
+        if kept == {True}:
+            named = ", ".join(sorted(subjects)[:5])
+            raise DataError(f"every pair of {named} … is kept from training; add another thing")
+        self._any_held_out = True in kept
 
     def draw(self, rng, *, count=None, held_out=False):
         """Return a Scene.

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 from bigmodel.errors import ConfigError
@@ -30,8 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser):
 def run(arguments):
     """Draw, write the files, print their paths, and return 0; what was ignored and the speed go to stderr.
 
+    A file that is there is left alone: the new one's name goes on with -2, -3, ….
+
     Raises:
-        ConfigError: the folder cannot be made.
+        ConfigError: the folder cannot be made, or a file not written.
     """
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -58,8 +61,20 @@ def run(arguments):
     if arguments.variation_of is None:
         said["strength"] = None
     for pixels, seed in zip(progress.images, progress.seeds, strict=True):
-        path = arguments.out / png.file_name(arguments.prompt, seed)
-        path.write_bytes(png.encode(pixels, {**said, "seed": seed}))
-        print(path, flush=True)
+        print(_write(arguments.out / png.file_name(arguments.prompt, seed), png.encode(pixels, {**said, "seed": seed})))
     print(f"{len(progress.seeds)} pictures, {seconds:.1f} s, on {generator.provider}", file=sys.stderr)
     return 0
+
+
+def _write(path, data):
+    """Write a new file at a path, or beside what is there, and return where."""
+    for number in count(1):
+        free = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        try:
+            with open(free, "xb") as file:
+                file.write(data)
+            return free
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ConfigError(f"{free} cannot be written: {error.strerror}") from error

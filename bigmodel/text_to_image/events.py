@@ -37,13 +37,12 @@ class DrawEvents:
         """Stream pictures: of the fields, or by a picture's buttons the same one again or variations of it.
 
         Yields:
-            the drawing, the facts under it, the Stop button, and each field of CHECKS.
+            the drawing, and the facts under it.
         """
-        values, changed = dict(zip(CHECKS, values, strict=True)), {}
+        values = dict(zip(CHECKS, values, strict=True))
         values |= {name: _number(values[name]) for name in WRITTEN}
         if getattr(event.target, "elem_id", None) == "drawing":
-            changed = chosen(getattr(event, "action", None), getattr(event, "picture", None), values)
-        values |= changed
+            values |= chosen(getattr(event, "action", None), getattr(event, "picture", None), values)
         if values["seed"] is None:
             values["seed"] = random.randrange(1_000_000)
         try:
@@ -51,23 +50,21 @@ class DrawEvents:
             generator = self.models.get(request.model, TASK)
         except BigModelError as error:
             raise told(error, LABELS) from None
-        fields = [_shown(name, changed[name]) if name in changed else gr.skip() for name in CHECKS]
         drawing = {"busy": True, "finished": False, "pictures": [], "prompt": request.prompt}
         drawing |= {"step": 0, "steps": request.steps_of(generator), "count": request.num_images}
         drawing["size"] = list(generator.size[::-1])
-        still, working, idle = [gr.skip()] * len(CHECKS), gr.update(interactive=True), gr.update(interactive=False)
-        yield drawing, announced(), working, *fields
+        yield drawing, announced()
         try:
             for drawn in serve.draw(generator, request):
                 drawing = {**drawing, **shown(generator, request, drawn)}
-                yield drawing, facts(generator, request, drawn), working, *still  # again, see TextEvents.write
+                yield drawing, facts(generator, request, drawn)
         except BigModelError as error:
-            yield {**drawing, "busy": False}, "", idle, *still
+            yield {**drawing, "busy": False}, ""
             raise told(error, LABELS) from None
         except Exception:
-            yield {**drawing, "busy": False}, "", idle, *still
+            yield {**drawing, "busy": False}, ""
             raise
-        yield {**drawing, "busy": False}, gr.skip(), idle, *still
+        yield {**drawing, "busy": False}, gr.skip()
 
     def welcome(self, values):
         """Fill the form from what the page was opened with, and with the model's own settings.
@@ -101,15 +98,18 @@ class DrawEvents:
         """Return the settings of a PNG file that was made here.
 
         Returns:
-            each field of CHECKS, what is said of it as HTML, and None, which empties the place to drop it.
+            each field of CHECKS, the styles, what is said of it as HTML, and None, which empties the place to drop it.
         """
         if not uploaded(file):
-            return *[gr.skip()] * (len(CHECKS) + 1), gr.skip()
+            return [gr.skip()] * (len(CHECKS) + 3)
         try:
-            texts = png.read(Path(uploaded(file)).read_bytes())
+            try:
+                texts = png.read(Path(uploaded(file)).read_bytes())
+            except OSError as error:  # swept away meanwhile
+                raise InputError("picture", "is gone; drop it again") from error
         except InputError as error:
             said = escape(translated(str(error), visitor_language()))
-            return *[gr.skip()] * len(CHECKS), f'<p class="skipped" role="alert">{said}</p>', None
+            return *[gr.skip()] * (len(CHECKS) + 1), f'<p class="skipped" role="alert">{said}</p>', None
         found, refused = given(texts)
         said = []
         if "model" in found and found["model"] not in self.models.names(TASK):
@@ -121,7 +121,8 @@ class DrawEvents:
             said.append(f"<p>{words('settings_restored' if 'seed' in found else 'settings_without_seed')}</p>")
         fields = {"num_images": 1, "variation_of": None, **found}
         filled = [_shown(name, fields[name]) if name in fields else gr.skip() for name in CHECKS]
-        return *filled, f'<div role="status">{"".join(said)}</div>', None
+        styles = self._styles(found["model"]) if "model" in found else gr.skip()
+        return *filled, styles, f'<div role="status">{"".join(said)}</div>', None
 
     def _defaults(self, model):
         defaults = self._model(model, "defaults", {})

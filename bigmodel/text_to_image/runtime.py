@@ -13,7 +13,7 @@ from bigmodel.config import read_json
 from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.runtime.artifacts import ModelFolder
 from bigmodel.runtime.session import create_sessions
-from bigmodel.runtime.tokenizer import Tokenizer
+from bigmodel.runtime.tokenizer import Tokenizer, plain_text
 from bigmodel.text_to_image.captions import TONES
 from bigmodel.text_to_image.sampler import MAX_SEED, SAMPLERS, guided, sample
 
@@ -150,9 +150,7 @@ class ImageGenerator:
         Raises:
             InputError: it is no text.
         """
-        if not isinstance(prompt, str):
-            raise InputError("prompt", "is no text")
-        text = self._name_emoji(prompt)
+        text = self._name_emoji(plain_text("prompt", prompt))
         unknown = self.tokenizer.unknown_characters(text)
         # of new emoji nothing is known, and a tone alone is no sign of its own
         symbols = [c for c in text if unicodedata.category(c) in ("So", "Cn") or "\U0001f3fb" <= c <= "\U0001f3ff"]
@@ -242,20 +240,21 @@ class ImageGenerator:
         *_, last = self.stream(prompt, **options)
         return [Image.fromarray(image) for image in last.images]
 
-    def draw(self, prompts, seeds, *, steps=None, guidance=None, sampler=None):
+    def draw(self, prompts, seeds, *, steps=None, guidance=None, sampler=None, together=BATCH):
         """Draw a picture of each prompt.
 
         Args:
             prompts: list of str.
             seeds: of each.
             steps, guidance, sampler: as in ``stream``.
+            together: pictures of a batch.
 
         Returns:
             (prompts, height, width, 3) uint8.
         """
         drawn = []
-        for first in range(0, len(prompts), BATCH):
-            part = slice(first, first + BATCH)
+        for first in range(0, len(prompts), together):
+            part = slice(first, first + together)
             texts = [self.read(prompt).text for prompt in prompts[part]]
             noise = np.stack([self.noise(seed) for seed in seeds[part]])
             *_, (_, _, images) = self._draw(texts, noise, steps=steps, guidance=guidance, sampler=sampler)

@@ -13,7 +13,7 @@ from bigmodel.ui.endpoints import validator
 from bigmodel.ui.programs import for_programs
 from bigmodel.ui.sharing import Sharing
 from bigmodel.ui.texts import t
-from bigmodel.ui.widgets import html_block, no_models_block, told
+from bigmodel.ui.widgets import html_block, no_models_block, switches, told
 
 EXAMPLES = (
     "a cat face, noto style",
@@ -111,15 +111,19 @@ def _listen(models, form, result, sharing):
     events, fields = DrawEvents(models), {name: form[name] for name in CHECKS}
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.requests_in_turn}
     drawing, stop = result["drawing"], form["stop"]
+    pressed = [form["draw"].click, form["prompt"].submit, drawing.select]
+    # at once and in the browser: who waits for a turn can stop, too
+    gr.on(pressed, None, None, stop, js=switches("true"), api_visibility="private")
     working = gr.on(
-        [form["draw"].click, form["prompt"].submit, drawing.select],
+        pressed,
         events.draw,
         list(fields.values()),
-        [drawing, result["facts"], stop, *fields.values()],
+        [drawing, result["facts"]],
         concurrency_id=TASK,
         show_progress_on=result["facts"],  # its place in the queue, too
         **{**quiet, "show_progress": "minimal"},
     )
+    working.then(None, None, stop, js=switches("false"), api_visibility="private")
     # first cancel, then settle: a piece that is on its way must not come last
     settle = "(drawing) => [{ ...drawing, busy: false }]"
     stopped = stop.click(None, cancels=[working], api_visibility="private")
@@ -131,7 +135,7 @@ def _listen(models, form, result, sharing):
     form["styles"].click(events.choose_style, [form["styles"], form["prompt"], form["model"]], form["prompt"], **quiet)
     form["examples"].click(lambda sample: sample[0], form["examples"], form["prompt"], **quiet)
     # a file is ours to open
-    restored = [*fields.values(), form["said"], form["file"]]
+    restored = [*fields.values(), form["styles"], form["said"], form["file"]]
     form["file"].upload(events.restore, form["file"], restored, preprocess=False, **quiet)
     sharing.receive(events.welcome, [*fields.values(), form["styles"], form["empty"]], fields, "#draw-button")
     sharing.listen(fields, [working], result=drawing)

@@ -13,6 +13,7 @@ static cache and torch.compile, and CTranslate2 runs there, too. Rates are then 
 """
 
 import argparse
+import math
 import shutil
 import statistics
 import tempfile
@@ -63,7 +64,7 @@ def run(arguments):
         open_ones = open_on_provider if arguments.provider else open_engines
         engines, absent = open_ones(translator, Path(work), arguments.threads, device)
         cases = [(batch, beams) for beams in BEAMS for batch in arguments.batch]
-        rows, outputs = measure(engines, sources, arguments.rounds, cases)
+        rows, outputs = measure(engines, sources, arguments.rounds, cases, absent)
     exact = [name for name in engines if name.startswith(speed.OURS)][-1]
     equal = {
         f"batch {b}, beams {k}": sum(a == c for a, c in zip(outputs[exact, b, k], theirs, strict=True))
@@ -224,25 +225,29 @@ def _case(row):
     return f"batch {row['batch']}, {search}"
 
 
-def measure(engines, sources, rounds, cases):
+def measure(engines, sources, rounds, cases, absent):
     """Have every engine translate all sources in every case (sentences together, beams), in turn.
+
+    A peer's fault in a case is added to ``absent``, a dict.
 
     Returns:
         rows: list of dicts: engine, batch, beams, sentences_per_cpu_second and sentences_per_second, medians of rounds.
         outputs: (engine, batch, beams) -> list of ids, in the order of ``sources``.
     """
-    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     rows, outputs = [], {}
     for size, beams in cases:
         times = {name: [] for name in engines}
         for number in range(rounds + 1):  # the first one pays for allocations
-            for name, engine in engines.items():
-                wall, cpu, found = time.perf_counter(), time.process_time(), [None] * len(sources)
-                for start in range(0, len(order), size):
-                    batch = order[start : start + size]
-                    for i, ids in zip(batch, engine.translate([sources[i] for i in batch], beams), strict=True):
-                        found[i] = ids
-                outputs[name, size, beams] = found
+            for name in list(times):
+                wall, cpu = time.perf_counter(), time.process_time()
+                try:
+                    outputs[name, size, beams] = _translate_all(engines[name], sources, size, beams)
+                except Exception as error:  # memory or a compiler may be wanting; the others still count
+                    if name.startswith(speed.OURS):
+                        raise
+                    absent[f"{name}, {_case({'batch': size, 'beams': beams})}"] = peers.reason(error)
+                    del times[name]
+                    continue
                 if number:
                     times[name].append((time.process_time() - cpu, time.perf_counter() - wall))
         for name, pairs in times.items():
@@ -252,15 +257,26 @@ def measure(engines, sources, rounds, cases):
     return rows, outputs
 
 
+def _translate_all(engine, sources, size, beams):
+    """Return the translations of sources, in their order; ``size`` of about one length are translated together."""
+    order, found = sorted(range(len(sources)), key=lambda i: len(sources[i])), [None] * len(sources)
+    for start in range(0, len(order), size):
+        batch = order[start : start + size]
+        for i, ids in zip(batch, engine.translate([sources[i] for i in batch], beams), strict=True):
+            found[i] = ids
+    return found
+
+
 def table(result, unit):
     """Return the figures as text, in a unit that the rows have, and our served graphs against each peer."""
     rates = {(r["engine"], _case(r)): r[unit] for r in result["rows"]}
     engines, cases = (list(dict.fromkeys(keys)) for keys in zip(*rates, strict=True))
     lines = [f"{result['sentences']} sentences, {result['threads']} thread(s): {unit.replace('_', ' ')}"]
     lines.append(f"{'':30}" + "".join(f"{case:>18}" for case in cases))
-    lines += [f"{name:30}" + "".join(f"{rates[name, case]:18.1f}" for case in cases) for name in engines]
+    rate = lambda name, case: rates.get((name, case), math.nan)  # noqa: E731
+    lines += [f"{name:30}" + "".join(f"{rate(name, case):18.1f}" for case in cases) for name in engines]
     for peer in (name for name in engines if not name.startswith(speed.OURS)):
-        ratios = "".join(f"{rates[engines[0], case] / rates[peer, case]:18.2f}" for case in cases)
+        ratios = "".join(f"{rate(engines[0], case) / rate(peer, case):18.2f}" for case in cases)
         lines.append(f"{engines[0].split()[1] + ' / ' + peer.rpartition(' ')[0]:30}{ratios}")
     lines += [
         f"{case}: {n} of {result['sentences']} equal transformers'"

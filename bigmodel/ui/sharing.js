@@ -131,8 +131,9 @@
     const asked = incoming(tab);
     const shown = Object.fromEntries(names.map((name, index) => [name, values[index]]));
     if (asked.model && asked.model !== shown.model) return soonOrLater(() => say(tab, "model_elsewhere", asked.model));
-    const isNumber = (value) => String(value ?? "").trim() !== "" && Number.isFinite(Number(value));
-    const other = names.filter((name) => isNumber(asked[name]) && Number(asked[name]) !== Number(shown[name]));
+    const plain = (value) => String(value ?? "").trim().replace(/\s+/g, " ");
+    const same = (a, b) => a === b || (a !== "" && b !== "" && Number(a) === Number(b));
+    const other = names.filter((name) => plain(asked[name]) && !same(plain(asked[name]), plain(shown[name])));
     if (other.length) return soonOrLater(() => say(tab, "settings_elsewhere", other.map(word).join(", ")));
     if (given.get("run") !== "1" || (given.get("tab") || "text") !== tab) return;
     if (given.get("saved") && !kept(tab, given.get("saved"))) return;

@@ -66,7 +66,7 @@ class Sharing:
         Args:
             fill: function of {name: value} and the gr.Request to the outputs' values.
             outputs: components.
-            fields: name in a link -> component, one of these; where its model or a number is not taken over, that is
+            fields: name in a link -> component, one of these; where one does not show what the link holds, that is
                 said, and nothing is run.
             button: CSS selector of what begins the work; None, and no fields, where filling begins it.
         """

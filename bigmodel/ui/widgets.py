@@ -25,13 +25,22 @@ def cancellable(start, cancel, function, inputs, output, **options):
         function, inputs, output, options: as of ``start.click``.
     """
     # in the browser and in this order: what the host answers may come after the work's end
-    switch = lambda on: f"() => ({{ __type__: 'update', interactive: {on} }})"  # noqa: E731
     quiet = {"api_visibility": "private"}
-    pressed = start.click(None, None, cancel, js=switch("true"), **quiet)
+    pressed = start.click(None, None, cancel, js=switches("true"), **quiet)
     working = pressed.then(function, inputs, output, **options)
-    working.then(None, None, cancel, js=switch("false"), **quiet)
+    working.then(None, None, cancel, js=switches("false"), **quiet)
     cancel.click(None, cancels=[working], **quiet)
-    cancel.click(None, None, cancel, js=switch("false"), **quiet)
+    cancel.click(None, None, cancel, js=switches("false"), **quiet)
+
+
+def switches(*conditions):
+    """Return a browser's function that makes buttons usable, or not.
+
+    Args:
+        conditions: for each button, in JavaScript; they may use ``value``, the first input.
+    """
+    updates = ", ".join(f"{{ __type__: 'update', interactive: {condition} }}" for condition in conditions)
+    return f"(value) => [{updates}]"
 
 
 def no_models_block(visible):

@@ -214,6 +214,12 @@ def test_too_few_things_are_refused():
         Composer([on_white(RED, name="cat face")], ["cat face", "rose"], SIZE)
 
 
+def test_things_that_are_all_kept_apart_are_refused():
+    things = ["bear", "guitar", "penguin"]
+    with pytest.raises(DataError, match="every pair of bear, guitar, penguin … is kept from training"):
+        Composer([on_white(RED, name=name) for name in things], things, SIZE)
+
+
 # --- batches --------------------------------------------------------------------------------------------------
 
 
@@ -226,7 +232,7 @@ def make_batches(emoji_pictures, tokenizer):
 
 def test_an_epoch_counts_what_is_composed(make_batches):
     batches = make_batches()
-    assert batches.tokens_of_corpus == round(10 / 0.65)
+    assert batches.tokens_of_corpus == round(10 / 0.5)
     batches.config = dataclasses.replace(batches.config, composed=1.0)
     assert batches.tokens_of_corpus is None
 

@@ -31,6 +31,26 @@ def test_files_know_how_they_were_made(tiny_emoji, tmp_path, capsys):
         }
 
 
+def test_earlier_files_are_left_alone(tiny_emoji, tmp_path, capsys):
+    command = ["draw", "--model", str(tiny_emoji), "a cat", "--seed", "1", "--num-images", "1", "--steps", "1"]
+    for guidance in "123":
+        assert cli.main([*command, "--guidance", guidance, "--out", str(tmp_path)]) == 0
+    paths = capsys.readouterr().out.split()
+    assert paths == [str(tmp_path / f"a-cat-1{number}.png") for number in ("", "-2", "-3")]
+    found = [png.read((tmp_path / path).read_bytes())["guidance"] for path in paths]
+    assert found == ["1.0", "2.0", "3.0"]
+
+
+def test_half_a_character_is_told_in_one_line(tiny_emoji, capsys):
+    assert cli.main(["draw", "--model", str(tiny_emoji), "a cat \udcff"]) == 2
+    assert "prompt: holds half a character" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_told(tiny_emoji, capsys):
+    assert cli.main(["draw", "--model", str(tiny_emoji), "a cat", "--steps", "1", "--out", "/proc"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: /proc/a-cat-")
+
+
 def test_variations_and_nothing_asked_for(tiny_emoji, tmp_path, capsys):
     command = ["draw", "--model", str(tiny_emoji), "--steps", "1", "--num-images", "1", "--out", str(tmp_path)]
     assert cli.main([*command, "--seed", "5", "--variation-of", "1", "--strength", "0.25"]) == 0

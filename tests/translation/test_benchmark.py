@@ -8,6 +8,7 @@ import torch
 from bigmodel import cli
 from bigmodel.config import read_json
 from bigmodel.training import peers
+from bigmodel.translation import benchmark
 
 
 def test_ours_beside_transformers(exact_folder, tmp_path, capsys, one_thread):
@@ -34,3 +35,21 @@ def test_on_a_provider(quantized_folder, tmp_path, capsys, monkeypatch, one_thre
     assert {"bigmodel int8", "transformers fp16", "transformers compiled fp16"} <= engines
     assert "int8 / transformers compiled" in capsys.readouterr().out and figures["unit"] == "sentences"
     assert cli.main([*command, "--provider", "vulkan"]) == 2
+
+
+def test_a_peer_that_fails_in_one_case_is_absent_there(tmp_path, exact_folder, capsys, monkeypatch, one_thread):
+    ours = benchmark.Transformers.translate
+
+    def translate(self, sources, num_beams):
+        if len(sources) > 1:
+            raise MemoryError("too much\nof it")
+        return ours(self, sources, num_beams)
+
+    monkeypatch.setattr(benchmark.Transformers, "translate", translate)
+    (tmp_path / "pairs.tsv").write_text("Two dogs play.\tx\nsnow\tx\n")
+    command = ["benchmark", "translation", "--model", str(exact_folder), "--file", str(tmp_path / "pairs.tsv")]
+    assert cli.main([*command, "--rounds", "1", "--out", str(tmp_path / "out.json")]) == 0
+    absent = read_json(tmp_path / "out.json")["absent"]
+    faults = {name: reason for name, reason in absent.items() if "batch 16" in name}
+    assert faults and all("too much" in reason for reason in faults.values())
+    assert "nan" in capsys.readouterr().out

@@ -4,12 +4,13 @@ import asyncio
 import json
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
 from gradio.routes import file_upload_statuses
 from loops import run_apart
+from playwright.sync_api import expect
 
 from bigmodel.limits import LIMITS, Limits
 from bigmodel.ui import queueing
@@ -103,6 +104,26 @@ def test_who_listens_keeps_a_call_and_nothing_is_kept_of_who_leaves(page, hurry)
         with client.stream("GET", f"gradio_api/call/generate_text/{event}") as stream:
             next(stream.iter_lines(), None)
         wait_until(lambda: not any(kept(page)))
+
+
+def test_who_waits_for_a_turn_can_stop(page, open_page, hurry, monkeypatch):
+    monkeypatch.setattr(page, "pace", 0.1)
+    with ExitStack() as stack:
+        for number in range(LIMITS.texts_at_once):
+            client = stack.enter_context(visitor(page, 20 + number))
+            assert client.post("gradio_api/call/v2/generate_text", json=ENDLESS).status_code == 200
+        tab = open_page("?prompt=Once")
+        stop = tab.get_by_role("button", name="Stop")
+        expect(stop).to_be_disabled()
+        tab.locator("#write").click()
+        wait_until(lambda: len(page._queue) == 1)
+        stop.click()
+        expect(stop).to_be_disabled()
+        wait_until(lambda: len(page._queue) == 0)
+        hurry()
+        wait_until(lambda: not any(kept(page)[-1:]))
+        assert tab.locator(".passage .token").count() == 0
+        expect(tab.get_by_role("button", name="Again")).to_be_disabled()
 
 
 def test_completions_are_counted_as_calls_and_share_a_visitors_places(page):

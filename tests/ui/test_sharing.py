@@ -295,7 +295,7 @@ def test_a_link_that_holds_nothing_sound_leaves_the_page_as_it_is(open_page):
 
 def test_a_link_beyond_the_limits_is_not_run_with_other_settings(open_page):
     tab = open_page("?tab=text&model=tiny-stories&prompt=Once&temperature=9&top_k=7&max_new_tokens=4&run=1")
-    expect(tab.locator("#said-text")).to_have_text("This host does not allow what the link says of: Temperature")
+    expect(tab.locator("#said-text")).to_have_text("This host cannot take over what the link says of: Temperature")
     expect(tab.locator("#prompt textarea")).to_have_value("Once")
     tab.wait_for_timeout(1500)
     assert tab.locator("#passage .token").count() == 0
