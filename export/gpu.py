@@ -21,7 +21,6 @@ from pathlib import Path
 from bigmodel.config import read_json
 from bigmodel.errors import BigModelError, ConfigError, DataError
 from bigmodel.registry import TASKS
-from bigmodel.runtime.session import unavailable
 from export import gpu_figures
 
 MODELS = ("emoji", "multilingual", "stories", "poetry", "photos", "fashion", "scenes", "blood-cells")  # best first
@@ -274,9 +273,12 @@ def run(upload, out, seconds, *, together=2, again=(), options=(), provider="cud
         0 where all are finished, measured and sent, UNFINISHED else.
     """
     ends = time.monotonic() + seconds - SEND
-    if provider and (fault := unavailable(provider)):
-        print(f"nothing is measured on {provider}: {fault}")
-        provider = None
+    if provider:
+        from bigmodel.runtime.session import unavailable  # a training alone needs no ONNX Runtime
+
+        if fault := unavailable(provider):
+            print(f"nothing is measured on {provider}: {fault}")
+            provider = None
     unpack(upload)
     if shutil.disk_usage("/dev/shm").free < 2**30:  # where workers hand over their batches
         options = [*options, "--workers", "0"]
