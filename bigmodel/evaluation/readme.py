@@ -42,7 +42,7 @@ def table(artifacts):
         size = notes.millions(facts["parameters"]) if "parameters" in facts else ""
         minutes = Counter()
         for run in (*notes.earlier(facts), facts):
-            minutes[run.get("hardware")] += run.get("minutes", 0)
+            minutes[run.get("hardware", facts.get("hardware"))] += run.get("minutes", 0)
         time = ", ".join(f"{count:.0f} min on {hardware}" for hardware, count in minutes.items() if count)
         first = name, size, time
         for figure in metrics["results"]:
