@@ -61,7 +61,8 @@ def run(arguments):
     if arguments.variation_of is None:
         said["strength"] = None
     for pixels, seed in zip(progress.images, progress.seeds, strict=True):
-        print(_write(arguments.out / png.file_name(arguments.prompt, seed), png.encode(pixels, {**said, "seed": seed})))
+        data = png.encode(pixels, {**said, "seed": seed})
+        print(_write(arguments.out / png.file_name(arguments.prompt, seed), data), flush=True)
     print(f"{len(progress.seeds)} pictures, {seconds:.1f} s, on {generator.provider}", file=sys.stderr)
     return 0
 
