@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import httpx
@@ -44,8 +45,15 @@ def hurry(page, monkeypatch):
     return lambda: monkeypatch.setattr(page.operation.keeper, "limits", Limits(listen_seconds=1))
 
 
-def kept(page):
-    return [page.operation.kept()[what] for what in ("calls", "pending", "messages", "iterators", "texts")]
+def wait_until_nothing_is_kept(page, seconds=30):
+    def kept():
+        found = page.operation.kept()
+        return {what: found[what] for what in ("calls", "pending", "messages", "iterators", "texts") if found[what]}
+
+    deadline = time.monotonic() + seconds
+    while kept() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert kept() == {}, [vars(event) for event in page._queue.event_ids_to_events.values()]
 
 
 def test_one_visitor_cannot_take_every_place_and_who_never_listens_loses_theirs(page, hurry, monkeypatch):
@@ -61,7 +69,8 @@ def test_one_visitor_cannot_take_every_place_and_who_never_listens_loses_theirs(
         assert greedy.post("gradio_api/call/v2/next_tokens", json={"prompt": "a"}).status_code == 200  # of another kind
         assert join(other).status_code == 200
         hurry()
-        wait_until(lambda: not page.operation.running() and not any(kept(page)))
+        wait_until(lambda: not page.operation.running())
+        wait_until_nothing_is_kept(page)
         assert join(greedy).status_code == 200
 
 
@@ -88,7 +97,7 @@ def test_two_visitors_cannot_take_every_place(page, hurry, monkeypatch):
             assert "event: complete" in list(stream.iter_lines())
         assert begun() == {"6": 4, "7": 2}
         hurry()
-        wait_until(lambda: not any(kept(page)))
+        wait_until_nothing_is_kept(page)
 
 
 def test_who_listens_keeps_a_call_and_nothing_is_kept_of_who_leaves(page, hurry):
@@ -103,7 +112,7 @@ def test_who_listens_keeps_a_call_and_nothing_is_kept_of_who_leaves(page, hurry)
         event = client.post("gradio_api/call/v2/generate_text", json=ENDLESS).json()["event_id"]
         with client.stream("GET", f"gradio_api/call/generate_text/{event}") as stream:
             next(stream.iter_lines(), None)
-        wait_until(lambda: not any(kept(page)))
+        wait_until_nothing_is_kept(page)
 
 
 def test_who_waits_for_a_turn_can_stop(page, open_page, hurry, monkeypatch):
@@ -124,7 +133,35 @@ def test_who_waits_for_a_turn_can_stop(page, open_page, hurry, monkeypatch):
         expect(tab.get_by_role("button", name="Again")).to_be_disabled()
         tab.close()  # it is not to be hurried
         hurry()
-        wait_until(lambda: not any(kept(page)))
+        wait_until_nothing_is_kept(page)
+
+
+def test_who_stops_twice_loses_no_place(page, hurry):
+    (number,) = [number for number, function in page.fns.items() if function.api_name == "generate_text"]
+    with visitor(page, 9) as client, ThreadPoolExecutor() as pool:
+        for _ in range(LIMITS.calls_per_visitor):
+            event = client.post("gradio_api/call/v2/generate_text", json=ENDLESS).json()["event_id"]
+            with client.stream("GET", f"gradio_api/call/generate_text/{event}") as stream:
+                next(stream.iter_lines())
+                body = {"session_hash": event, "fn_index": number, "event_id": event}
+                list(pool.map(lambda _: client.post("gradio_api/cancel", json=body), range(3)))  # noqa: B023
+        hurry()
+        wait_until_nothing_is_kept(page)
+
+
+def test_a_call_that_is_cancelled_as_it_begins_gives_its_place_back(page, hurry, monkeypatch):
+    class Cancelled(set):
+        def add(self, task):
+            task.cancel()
+            super().add(task)
+
+    kind = page._queue.event_queue_per_concurrency_id["text_generation"]
+    monkeypatch.setattr(page._queue, "_asyncio_tasks", Cancelled())
+    with visitor(page, 10) as client:
+        assert client.post("gradio_api/call/v2/generate_text", json=ENDLESS).status_code == 200
+    hurry()
+    wait_until_nothing_is_kept(page)
+    wait_until(lambda: kind.current_concurrency == 0 and page.operation.running() == 0)
 
 
 def test_completions_are_counted_as_calls_and_share_a_visitors_places(page):
