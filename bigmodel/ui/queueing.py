@@ -130,8 +130,8 @@ class Keeper:
                 await queue.clean_events(session_hash=session)
                 queue.pending_messages_per_session.pop(session, None)
                 queue.pending_event_ids_session.pop(session, None)
-        await self._forget_the_lost()
         if queue.server_app:
+            await self._forget_the_lost()
             queue.server_app.iterators_to_reset &= queue.event_ids_to_events.keys()
         for noted in (file_upload_statuses._signals, file_upload_statuses._statuses):
             for upload in list(noted)[:-UPLOADS_WATCHED]:
@@ -143,8 +143,8 @@ class Keeper:
         queue = self.queue
         known = {task.get_name().rpartition("<gradio-sep>")[-1] for task in queue._asyncio_tasks}
         known.update(event._id for kind in queue.event_queue_per_concurrency_id.values() for event in kind.queue)
-        for name in queue.event_ids_to_events.keys() - known:
-            event = queue.event_ids_to_events.pop(name)
+        for name in {*queue.event_ids_to_events, *queue.server_app.iterators} - known:
+            event = queue.event_ids_to_events.pop(name, None)
             if [event] in queue.active_jobs:
                 queue.active_jobs[queue.active_jobs.index([event])] = None
                 queue.event_queue_per_concurrency_id[event.concurrency_id].current_concurrency -= 1
