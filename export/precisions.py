@@ -5,7 +5,7 @@ from export.quantize import RowQuantizedWeights
 from export.weights import DenseWeights, ExternalWeights
 
 
-def write_graphs(folder, tensors, recipe, builds, measure, model, tolerances):
+def write_graphs(folder, tensors, recipe, builds, measure, model, tolerances, reaches=None):
     """Write the graphs of a model, and compare them and float32 ones with torch.
 
     Args:
@@ -16,6 +16,7 @@ def write_graphs(folder, tensors, recipe, builds, measure, model, tolerances):
         measure: function of the graphs' paths and the model that returns way -> parity.Difference.
         model: in torch.
         tolerances: dict of "fp32", "fp16", "quantized" -> Difference.
+        reaches: see RowQuantizedWeights.
 
     Returns:
         dict of the last graph's file -> way -> Difference.
@@ -28,7 +29,7 @@ def write_graphs(folder, tensors, recipe, builds, measure, model, tolerances):
         "fp16": ("{}_fp16.onnx", lambda: ExternalWeights(folder / "model.safetensors")),
         "quantized": (
             "onnx/{}_quantized.onnx",
-            lambda: DenseWeights(tensors) if recipe == "fp32" else RowQuantizedWeights(tensors),
+            lambda: DenseWeights(tensors) if recipe == "fp32" else RowQuantizedWeights(tensors, reaches),
         ),
     }
     report = {}

@@ -173,13 +173,16 @@ class RowQuantizedWeights(DenseWeights):
     result is the same in any batch, bit for bit. Seven bits, since without VNNI the processor adds two products in 16
     bits.
 
+    Where it is known what a layer reads, its rows need not be divided either, which takes as long as the products.
+
     Args:
         tensors: dict of float32 arrays under Hugging Face's names.
+        reaches: dict of a weight's name -> the largest value that its layer reads; what lies beyond is cut.
     """
 
-    def __init__(self, tensors):
+    def __init__(self, tensors, reaches=None):
         super().__init__(tensors)
-        self._quantized = {}
+        self.reaches, self._quantized = reaches or {}, {}
 
     def _store(self, graph, names):
         """Return the names of the codes (inputs, outputs) int8 and the scales (outputs,) of the stacked matrices."""
@@ -198,19 +201,31 @@ class RowQuantizedWeights(DenseWeights):
 
     def normed(self, graph, x, name, factor=1.0):
         """See DenseWeights."""
-        step = NORM_REACH * float(np.sqrt(np.mean(self.tensors[name] ** 2))) / 127
-        finest = graph.constant(f"{name}.step", np.float32(step))
-        scaled = graph.constant(f"{name}.scaled_step", np.float32(step * factor))
-        self._quantized[x] = graph.op("QuantizeLinear", x, finest, self._middle(graph)), scaled, None
+        reach = NORM_REACH * float(np.sqrt(np.mean(self.tensors[name] ** 2)))
+        self._quantized[x] = self._quantize_within(graph, x, name, reach, factor)
         return x
+
+    def _quantize_within(self, graph, x, name, reach, factor=1.0):
+        """Return what ``_quantize`` does, of values up to ``reach``, times a number."""
+        step = graph.constant(f"{name}.step", np.float32(reach / 127))
+        scaled = graph.constant(f"{name}.scaled_step", np.float32(reach / 127 * factor))
+        return graph.op("QuantizeLinear", x, step, self._middle(graph)), scaled, None
 
     @staticmethod
     def _middle(graph):
         return graph.constant("middle", np.uint8(128))
 
-    def _quantize(self, graph, x):
-        """Return the codes of x, uint8 around 128, their step, and what the product is to be multiplied by."""
-        if x not in self._quantized:
+    def _quantize(self, graph, x, name):
+        """Return the codes of x, uint8 around 128, their step, and what the product is to be multiplied by.
+
+        Args:
+            graph: Graph.
+            x: of a value.
+            name: of the layer's weight that reads it.
+        """
+        if x not in self._quantized and name in self.reaches:
+            self._quantized[x] = self._quantize_within(graph, x, name, self.reaches[name])
+        elif x not in self._quantized:
             largest = graph.op("ReduceMax", graph.op("Abs", x), graph.constant("last_axis", np.array([-1])), keepdims=1)
             largest = graph.op("Max", largest, graph.constant("tiny", np.float32(1e-12)))
             step = graph.constant("step", np.float32(1 / 127))
@@ -221,7 +236,7 @@ class RowQuantizedWeights(DenseWeights):
     def linear(self, graph, x, *names, outputs=1):
         """See DenseWeights."""
         codes, scales = self._store(graph, names)
-        rows, step, largest = self._quantize(graph, x)
+        rows, step, largest = self._quantize(graph, x, names[0])
         inputs = rows, codes, step, scales, self._middle(graph)
         if largest is None:
             return graph.op("MatMulIntegerToFloat", *inputs, outputs=outputs)

@@ -11,13 +11,19 @@ transformer, run for each step; captions with and without guidance are rows of o
     -> expected (batch, 3, height, width): the pictures that they are expected to be.
 """
 
+from itertools import cycle
+
 import numpy as np
 import torch
 from onnx import TensorProto
+from torch import nn
 
 from bigmodel.nn.relative import relative_buckets
+from bigmodel.runtime.artifacts import ModelFolder
 from bigmodel.text_to_image.config import DiffusionConfig
+from bigmodel.text_to_image.engines import TorchModel
 from bigmodel.text_to_image.model import DiffusionTransformer, frequencies, load_weights
+from bigmodel.text_to_image.runtime import ImageGenerator
 from export import precisions
 from export.graph import Graph
 from export.parity import Difference, open_graph
@@ -31,6 +37,11 @@ TOLERANCES = {
 }
 TIMES = (0.0, 0.1, 0.5, 0.9, 0.99)
 ROWS = 6
+OBSERVED = 8  # things, and pairs of things
+# single rows, what the text encoder runs, and the feed-forward's inner values, of which single ones are a hundred times
+# the others: one step for all were too coarse
+UNOBSERVED = ("modulation_embed", "cross_attn.k_proj", "cross_attn.v_proj", "down_proj")
+REACH = 0.85  # of the largest value that a layer was seen to read: to cut the rest costs less than coarser steps
 
 
 class StackGraph:
@@ -61,6 +72,10 @@ class StackGraph:
         """Several layers' outputs side by side."""
         return self.weights.linear(self.graph, x, *(f"{name}.weight" for name in names))
 
+    def linears(self, x, prefix, *names):
+        """Several layers' outputs, one by one: to cut them apart would take longer than they do."""
+        return (self.linear(x, f"{prefix}.{name}_proj") for name in names)
+
     def linear_with_bias(self, x, *names, in_floats=False):
         """The same, and their biases added; in_floats for values whose smallest steps count."""
         linear = self.weights.linear_in_floats if in_floats else self.weights.linear
@@ -87,10 +102,7 @@ class StackGraph:
 
     def feed_forward(self, x, prefix):
         """SwiGLU."""
-        size = self.shape.intermediate_size
-        sizes = self.constant("gate_and_up", np.array([size, size]))
-        both = self.linear(x, f"{prefix}.gate_proj", f"{prefix}.up_proj")
-        gate, up = self.graph.op("Split", both, sizes, outputs=2, axis=-1)
+        gate, up = self.linears(x, prefix, "gate", "up")
         activated = self.graph.op("Mul", self.silu(gate), up)
         return self.linear(activated, f"{prefix}.down_proj")
 
@@ -129,8 +141,7 @@ def text_encoder_graph(config, weights, tensors):
     for layer in range(config.text.num_hidden_layers):
         prefix = f"text_encoder.layers.{layer}"
         normed = stack.norm(x, f"{prefix}.input_layernorm.weight")
-        qkv = stack.linear(normed, *(f"{prefix}.self_attn.{n}_proj" for n in "qkv"))
-        mixed = stack.attention(*stack.split(qkv, 3), mask, bias)
+        mixed = stack.attention(*stack.linears(normed, f"{prefix}.self_attn", *"qkv"), mask, bias)
         x = graph.op("Add", x, stack.linear(mixed, f"{prefix}.self_attn.o_proj"))
         normed = stack.norm(x, f"{prefix}.post_attention_layernorm.weight")
         x = graph.op("Add", x, stack.feed_forward(normed, f"{prefix}.mlp"))
@@ -232,8 +243,7 @@ def _layer(stack, x, prefix, modulations, key_value, mask):
     graph = stack.graph
     (shift, scale, gate, shift_2, scale_2, gate_2), modulations[:6] = modulations[:6], []
     attention = f"{prefix}.self_attn"
-    qkv = stack.linear(_modulated(stack, x, shift, scale), *(f"{attention}.{n}_proj" for n in "qkv"))
-    query, key, value = stack.split(qkv, 3)
+    query, key, value = stack.linears(_modulated(stack, x, shift, scale), attention, *"qkv")
     query, key = (stack.norm_heads(p, f"{attention}.{n}_norm.weight") for n, p in (("q", query), ("k", key)))
     mixed = stack.linear(stack.attention(query, key, value), f"{attention}.o_proj")
     x = graph.op("Add", x, graph.op("Mul", mixed, gate))
@@ -242,6 +252,39 @@ def _layer(stack, x, prefix, modulations, key_value, mask):
     x = graph.op("Add", x, stack.linear(stack.attention(query, *key_value, mask), f"{attention}.o_proj"))
     hidden = stack.feed_forward(_modulated(stack, x, shift_2, scale_2), f"{prefix}.mlp")
     return graph.op("Add", x, graph.op("Mul", hidden, gate_2))
+
+
+def observe(folder, model):
+    """Draw some pictures, and return how large the values become that the denoiser's layers read.
+
+    Args:
+        folder: Path of the checkpoint; its "bigmodel" part names things and styles.
+        model: DiffusionTransformer.
+
+    Returns:
+        dict of a weight's name -> float.
+    """
+    opened = ModelFolder.unchecked(folder)
+    generator = ImageGenerator(opened, TorchModel(model, device=torch.device("cpu")), provider="torch")
+    things, styles = opened.card["things"], opened.card["styles"]
+    pairs = list(zip(things, things[1:], cycle(styles)))[:OBSERVED]  # noqa: B905
+    prompts = [f"{one}, {style}" for one, _, style in pairs]
+    prompts += [f"{one} left of {other}, {style}, on blue" for one, other, style in pairs]
+    largest, hooks = {}, []
+
+    def look(name):
+        def hook(_, inputs):
+            largest[name] = max(largest.get(name, 0.0), inputs[0].abs().max().item())
+
+        return hook
+
+    for name, layer in model.layers.named_modules(prefix="layers"):
+        if isinstance(layer, nn.Linear) and not name.endswith(UNOBSERVED):
+            hooks.append(layer.register_forward_pre_hook(look(f"{name}.weight")))
+    generator.draw(prompts, range(len(prompts)))
+    for hook in hooks:
+        hook.remove()
+    return {name: REACH * value for name, value in largest.items()}
 
 
 @torch.inference_mode()
@@ -298,8 +341,9 @@ def write_graphs(folder, values, tensors, recipe):
     config = DiffusionConfig.from_json(values)
     state = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
     model = load_weights(DiffusionTransformer(config), state)
+    reaches = None if recipe == "fp32" else observe(folder, model)
     builds = {
         "text_encoder": lambda weights: text_encoder_graph(config, weights, tensors),
         "transformer": lambda weights: transformer_graph(config, weights),
     }
-    return precisions.write_graphs(folder, tensors, recipe, builds, measure, model, TOLERANCES)
+    return precisions.write_graphs(folder, tensors, recipe, builds, measure, model, TOLERANCES, reaches)

@@ -95,11 +95,11 @@ def export(source, out, recipe=DEFAULT_RECIPE):
         save_file(tensors, scratch / "model.safetensors", metadata={"format": "pt"})
         tensors = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
         specification = import_module(f"export.{task}")  # of one task alone: they do not know each other
-        report = specification.write_graphs(scratch, values, tensors, recipe)
         write_json(scratch / "config.json", {**values, "dtype": "float16"})
         for name in COPIED:
             if (source / name).exists():
                 shutil.copyfile(source / name, scratch / name)
+        report = specification.write_graphs(scratch, values, tensors, recipe)
         for path in sorted(p for p in scratch.rglob("*") if p.is_file()):
             target = out / path.relative_to(scratch)
             target.parent.mkdir(exist_ok=True)

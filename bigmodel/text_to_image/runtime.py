@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,7 +13,7 @@ from PIL import Image
 from bigmodel.config import read_json
 from bigmodel.errors import InputError, ModelFolderError
 from bigmodel.runtime.artifacts import ModelFolder
-from bigmodel.runtime.session import create_sessions
+from bigmodel.runtime.session import create_sessions, thread_count
 from bigmodel.runtime.tokenizer import Tokenizer, plain_text
 from bigmodel.text_to_image.captions import TONES
 from bigmodel.text_to_image.sampler import MAX_SEED, SAMPLERS, guided, sample
@@ -61,10 +62,13 @@ class Graphs:
 
     Args:
         text_encoder, transformer: session.Session of the graphs that export.text_to_image describes.
+        threads: among which rows are shared out on the CPU; most operations are too small to be shared themselves.
     """
 
-    def __init__(self, text_encoder, transformer):
+    def __init__(self, text_encoder, transformer, threads=1):
         self.text_encoder, self.transformer, self.device = text_encoder.ort, transformer.ort, transformer.device
+        self.threads = threads if self.device == "cpu" else 1
+        self._pool = ThreadPoolExecutor(self.threads)
         types = {i.name: i.type for i in self.transformer.get_inputs()}
         self.output = self.transformer.get_outputs()[0].name
         self.kind = np.float16 if "float16" in types["sample"] else np.float32
@@ -75,11 +79,21 @@ class Graphs:
         return *found, attention_mask
 
     def hold(self, encoded):
-        """Return such arrays where ``denoise`` takes them: on its device, so that no step copies them there."""
-        return tuple(ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(v), self.device) for v in encoded)
+        """Return such arrays as ``denoise`` takes them: each thread's rows, on its device before the first step."""
+        count = len(encoded[0])
+        parts = min(self.threads, count)
+        cuts = [slice(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
+        place = lambda values: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values), self.device)  # noqa: E731
+        return [(rows, tuple(place(values[rows]) for values in encoded)) for rows in cuts]
 
     def denoise(self, sample, timestep, held):
         """Return the expected pictures (count, 3, height, width) float32; see DiffusionTransformer.forward."""
+        runs = [(sample[rows], timestep[rows], part) for rows, part in held]
+        if len(runs) == 1:
+            return self._run(*runs[0])
+        return np.concatenate(list(self._pool.map(self._run, *zip(*runs, strict=True))))
+
+    def _run(self, sample, timestep, held):
         binding, sample = self.transformer.io_binding(), sample.astype(self.kind)
         binding.bind_cpu_input("sample", sample)
         binding.bind_cpu_input("timestep", timestep)
@@ -138,8 +152,8 @@ class ImageGenerator:
         """
         folder = ModelFolder.open(folder_or_hub_id, cls.task)
         graphs = [folder.graphs(name) for name in ("text_encoder", "transformer")]
-        encoder, transformer = create_sessions(graphs, providers, threads)
-        model = Graphs(encoder, transformer)
+        encoder, transformer = create_sessions(graphs, providers, threads=1)
+        model = Graphs(encoder, transformer, thread_count(threads))
         return cls(folder, model, provider=transformer.provider, skipped=transformer.skipped)
 
     # --- words ------------------------------------------------------------------------------------------------

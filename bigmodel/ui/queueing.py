@@ -138,8 +138,10 @@ class Keeper:
                 del noted[upload]
 
     async def _forget_the_lost(self):
-        """Forget the calls that neither wait nor have a task: Gradio keeps one that is cancelled again as it ends, and
-        its place too if it is cancelled as it begins; they would count in their visitor's share for ever."""
+        """Forget the calls that neither wait nor have a task; they would count in their visitor's share for ever.
+
+        Gradio keeps a call that is cancelled again as it ends, and its place, too, if it is cancelled as it begins.
+        """
         queue = self.queue
         known = {task.get_name().rpartition("<gradio-sep>")[-1] for task in queue._asyncio_tasks}
         known.update(event._id for kind in queue.event_queue_per_concurrency_id.values() for event in kind.queue)

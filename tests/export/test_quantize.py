@@ -1,10 +1,13 @@
 """Blocks of integers: the error that rounding may make, and the layout that ONNX Runtime reads."""
 
 import numpy as np
+import onnxruntime as ort
 import pytest
+from onnx import TensorProto
 
 from bigmodel.errors import ExportError
-from export.quantize import Recipe, quantize_blocks
+from export.graph import Graph
+from export.quantize import Recipe, RowQuantizedWeights, quantize_blocks
 
 
 @pytest.fixture
@@ -36,6 +39,18 @@ def test_packing(matrix):
     packed = blocks.packed()
     assert packed.shape == (24, 4, 16)
     assert np.array_equal(packed & 15, blocks.codes[..., 0::2]) and np.array_equal(packed >> 4, blocks.codes[..., 1::2])
+
+
+@pytest.mark.parametrize(("reaches", "reach"), [({}, 4.0), ({"w": 2.0}, 2.0)])
+def test_rows_are_divided_by_their_largest_value_or_cut_where_a_layer_was_observed(reaches, reach):
+    graph = Graph("rows")
+    graph.input("x", TensorProto.FLOAT, [1, 2])
+    weights = RowQuantizedWeights({"w": np.eye(2, dtype=np.float32)}, reaches)
+    weights.linear(graph, "x", "w", outputs=["y"])
+    graph.output("y", TensorProto.FLOAT, [1, 2])
+    session = ort.InferenceSession(graph.model().SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": np.array([[4.0, 1.0]], np.float32)})[0]
+    np.testing.assert_allclose(found, [reach, 1.0], atol=reach / 127, rtol=0)
 
 
 def test_blocks_fit_the_matrix(matrix):

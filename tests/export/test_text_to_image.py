@@ -1,6 +1,7 @@
 """The generator's graphs against torch, at several times."""
 
 import json
+import shutil
 
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -13,6 +14,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def checkpoint(tiny_emoji, tmp_path):
+    for name in ("config.json", "generation_config.json", "tokenizer.json"):
+        shutil.copyfile(tiny_emoji / name, tmp_path / name)
     tensors = load_file(tiny_emoji / "model.safetensors")
     save_file(tensors, tmp_path / "model.safetensors")
     values = json.loads((tiny_emoji / "config.json").read_text())

@@ -127,6 +127,16 @@ def test_closing_stops_the_work(generator, monkeypatch):
     assert len(calls) == 1
 
 
+def test_rows_shared_out_among_threads_are_those_of_one(generator, tiny_emoji):
+    shared = ImageGenerator.from_pretrained(tiny_emoji, threads=3)
+    for count in (1, 4):
+        options = {"num_images": count, "seed": 5, "steps": 3}
+        for one, other in zip(generator.generate("rose", **options), shared.generate("rose", **options), strict=True):
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    encoded = shared.model.encode(*shared._encode(["rose"] * 4))
+    assert [rows for rows, _ in shared.model.hold(encoded)] == [slice(0, 1), slice(1, 2), slice(2, 4)]
+
+
 def test_what_every_step_reads_is_placed_once(generator, monkeypatch):
     placed, model = [], generator.model
     hold = model.hold
