@@ -243,6 +243,7 @@ def send(states, out, again=()):
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         index[preset]["last"] = {key: value for line in lines for key, value in line.items()}
         index[preset]["figures"] = gpu_figures.figures(RUNS / preset)
+        index[preset]["said"] = gpu_figures.said(RUNS / preset)
         for row in index[preset]["pieces"]:
             piece = RUNS / preset / "pieces" / row["file"]
             fits = count < FILES and size + piece.stat().st_size <= DOWNLOAD

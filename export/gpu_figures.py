@@ -1,7 +1,8 @@
 """What ``export/gpu.py run`` measures of a finished training on the GPU: its scores, its speed and its parity there.
 
 The training's folder gets ``served``, the exported model, whose metrics.json the commands write; ``measured.json`` says
-which of them have run, and ``measured.log`` what they said. The figures travel in the call's index.json.
+which of them have run, and ``measured.log`` what they said. The figures travel in the call's index.json, as does what
+was said.
 """
 
 import os
@@ -14,6 +15,7 @@ from bigmodel.evaluation.results import keep, merge
 
 BATCHES, ROUNDS, SENTENCES = "1,16,128", 2, 128  # of the benchmarks; fewer sentences fill no batch
 MOST_THREADS = 8  # of the CPU that a GPU is compared with
+SAID = 20_000  # characters, the last, of what commands said
 LEAST = 60  # seconds without which a command is not begun
 PARTS = ("speed", "parity")
 
@@ -36,6 +38,8 @@ def commands(row, runs, provider):
         yield "parity", ["parity", task, *there, *cores, *(["--data", *first] if first else [])]
     few = ["--sentences", SENTENCES, *(["--file", *first] if first else [])] if task == "translation" else []
     yield "benchmark", ["benchmark", task, *there, "--batch", BATCHES, "--rounds", ROUNDS, *few]
+    if task == "text_generation":
+        yield "training", ["benchmark", "training", "--compile-stock"]
     if task != "text_to_image" or any((runs / "judges").glob("*/scenes/config.json")):  # to train judges takes long
         yield "evaluate", ["evaluate", task, *there, "--data", *scored]
 
@@ -62,8 +66,8 @@ def measure(row, runs, ends, provider):
             except subprocess.TimeoutExpired:
                 return False
         write_json(record, done)
-        said = (folder / "measured.log").read_text(errors="replace").strip().splitlines() or ["nothing said"]
-        print(f"{row['preset']}: {name}: {'done' if done[name] else said[-1]}")
+        last = said(folder).strip().splitlines()[-1:] or ["nothing said"]
+        print(f"{row['preset']}: {name}: {'done' if done[name] else last[0]}")
     return True
 
 
@@ -72,6 +76,12 @@ def figures(folder):
     path = folder / "served/metrics.json"
     metrics = read_json(path) if path.exists() else {}
     return {name: metrics[name] for name in ("results", *PARTS) if metrics.get(name)}
+
+
+def said(folder):
+    """Return what the commands said of a training, or the end of it."""
+    log = folder / "measured.log"
+    return log.read_text(errors="replace")[-SAID:] if log.exists() else ""
 
 
 def enter(found, folder):

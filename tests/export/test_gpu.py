@@ -162,8 +162,8 @@ def test_what_is_measured_has_the_options_of_its_command(tmp_path):
         for name, words in gpu_figures.commands(row, tmp_path, "cuda"):
             words = [str(word) for word in words]
             asked[name] = build_parser(words).parse_args(words)
-        parity = ["parity"] if task == "text_generation" else []
-        assert list(asked) == ["export", *parity, "benchmark", "evaluate"]
+        parity, training = (["parity"], ["training"]) if task == "text_generation" else ([], [])
+        assert list(asked) == ["export", *parity, "benchmark", *training, "evaluate"]
         assert asked["benchmark"].provider == asked["evaluate"].provider == "cuda"
         assert asked["benchmark"].batch == (1, 16, 128) and asked["evaluate"].model == asked["export"].out
         scored = tmp_path / "data" / ("one.tsv.xz" if task == "text_generation" else "")
@@ -192,6 +192,7 @@ def test_figures_come_back_and_a_command_that_fails_is_not_tried_again(tiny_exac
     assert capsys.readouterr().out == ""
     found = gpu_figures.figures(run)
     assert found["parity"]["cpu"]["prompts"] == 100 and "training" not in found
+    assert "error: " in gpu_figures.said(run) and gpu_figures.said(tmp_path) == ""
 
     # where they come back, others stay
     figure = entry("bits", 1.0, "bits", dataset="a", engine="torch", command="measure", count=1)
