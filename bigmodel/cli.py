@@ -57,6 +57,7 @@ def main(argv=None):
         argv: the words after ``python -m bigmodel``; None takes them from the process.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
     try:
         arguments = build_parser(argv).parse_args(argv)
         return arguments.run(arguments) or 0
@@ -68,6 +69,9 @@ def main(argv=None):
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 def build_parser(argv):

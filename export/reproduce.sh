@@ -6,9 +6,11 @@
 #   ARTIFACTS=FOLDER export/reproduce.sh …    writes the model folders there instead of export/artifacts
 # A run goes on from its checkpoint. What improves the page most comes first.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-data=$1
+absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
+data=$(absolute "$1")
 shift
+if [ -n "${ARTIFACTS:-}" ]; then ARTIFACTS=$(absolute "$ARTIFACTS"); fi
+cd "$(dirname "$0")/.."
 suffix=${PRESET_SUFFIX:-}
 pairs="en-de en-zh lzh-zh"
 if [ "$suffix" = -gpu ]; then pairs=multilingual; fi

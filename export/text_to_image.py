@@ -146,6 +146,7 @@ def text_encoder_graph(config, weights, tensors):
         normed = stack.norm(x, f"{prefix}.post_attention_layernorm.weight")
         x = graph.op("Add", x, stack.feed_forward(normed, f"{prefix}.mlp"))
     x = stack.norm(x, "text_encoder.norm.weight")
+    x = graph.op("Add", x, weights.vector(graph, "text_position_embed"))
     _key_values(stack, x)
     _pooled(stack, x)
     kind, layers = weights.dtype, config.transformer.num_hidden_layers

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from bigmodel.config import read_json, write_json
 from bigmodel.errors import ConfigError, ExportError
@@ -32,6 +32,7 @@ from bigmodel.runtime.artifacts import ModelFolder, write_manifest
 from export.quantize import DEFAULT_RECIPE, RECIPES
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
+CARD = ("README.md", "README.zh.md", "samples.png")  # of the weights that were there before
 COPIED = (
     *("tokenizer.json", "tokenizer_config.json", "generation_config.json"),
     *("preprocessor_config.json", "emoji.json"),
@@ -72,7 +73,7 @@ def export(source, out, recipe=DEFAULT_RECIPE):
 
     Args:
         source: checkpoint folder.
-        out: folder to write; its other files stay.
+        out: folder to write; its card goes, its other files stay.
         recipe: key of RECIPES.
 
     Returns:
@@ -92,7 +93,7 @@ def export(source, out, recipe=DEFAULT_RECIPE):
     with _folder(out), tempfile.TemporaryDirectory(dir=out, prefix=".export-") as scratch:
         scratch = Path(scratch)
         tensors = half_precision(source)
-        save_file(tensors, scratch / "model.safetensors", metadata={"format": "pt"})
+        (scratch / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
         tensors = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
         specification = import_module(f"export.{task}")  # of one task alone: they do not know each other
         write_json(scratch / "config.json", {**values, "dtype": "float16"})
@@ -106,6 +107,8 @@ def export(source, out, recipe=DEFAULT_RECIPE):
             path.replace(target)
     if metrics or (out / METRICS).exists():
         write_metrics(out, metrics)
+    for name in CARD:
+        (out / name).unlink(missing_ok=True)
     write_manifest(out)
     return report
 

@@ -35,6 +35,12 @@ def test_runs_the_chosen_command(command):
     assert command.seen[0].fail is False
 
 
+def test_a_file_that_cannot_be_had_is_one_line(command, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "run", lambda _: (tmp_path / "a" / "b").write_text("c"))
+    assert cli.main(["echo", "text"]) == 2
+    assert re.fullmatch(r"error: .*No such file or directory: '.*b'\n", capsys.readouterr().err)
+
+
 def test_user_error_is_one_line_and_status_2(command, capsys):
     assert cli.main(["echo", "text", "--fail"]) == 2
     assert capsys.readouterr().err == "error: prompt: 3000 tokens; at most 512\n"

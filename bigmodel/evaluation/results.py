@@ -9,6 +9,7 @@ The file is a dict of
 
 import datetime
 import hashlib
+import shlex
 from pathlib import Path
 
 from bigmodel.config import read_json, write_json
@@ -106,11 +107,11 @@ def renew_checksum(folder, name):
 
 
 def shown_path(path):
-    """Return a path as a command on another machine may have it: relative to here, or the name alone."""
+    """Return a path as a command on another machine may have it: relative to here, or the name alone; quoted."""
     path = Path(path)
-    if not path.is_absolute():
-        return path.as_posix()
-    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+    if path.is_absolute():
+        path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else Path(path.name)
+    return shlex.quote(path.as_posix())
 
 
 def _key(values):

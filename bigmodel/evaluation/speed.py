@@ -73,9 +73,9 @@ def counts(text):
 
 def about(threads):
     """Return what every file of figures says of its making: command, date, machine and threads."""
-    words = [shown_path(word) if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    words = [shown_path(word) if Path(word).is_absolute() else shlex.quote(word) for word in sys.argv[1:]]
     return {
-        "command": shlex.join(["python", "-m", "bigmodel", *words]),
+        "command": " ".join(["python -m bigmodel", *words]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "threads": threads,

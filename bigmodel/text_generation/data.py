@@ -8,7 +8,16 @@ from tokenizers import Tokenizer
 
 from bigmodel.errors import DataError
 from bigmodel.text_generation import poetry
-from bigmodel.training.sources import cache_name, corpus_file, find_files, is_current, read_lines, read_rows
+from bigmodel.training.sources import (
+    cache_name,
+    corpus_file,
+    find_files,
+    has_tokenizer,
+    is_current,
+    note_sources,
+    read_lines,
+    read_rows,
+)
 from bigmodel.training.state import replacing
 from bigmodel.training.tokenizer import END_OF_TEXT, UNKNOWN, save_tokenizer, train_bpe, train_characters
 from bigmodel.training.windows import TokenWindows
@@ -104,8 +113,10 @@ def load_corpus(config, data, folder):
     data, folder = Path(data), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     train, valid = (_poems, valid_poems) if config.format == "poetry" else (_plain, valid_plain)
-    if not (folder / "tokenizer.json").exists():
+    sources = [corpus_file(data, name) for name, _ in config.train]
+    if not has_tokenizer(folder, *sources):
         save_tokenizer(_tokenizer(config, data), folder)
+        note_sources(folder / "tokenizer.json", *sources)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     streams = []
     for name, weight in config.train:
@@ -114,6 +125,7 @@ def load_corpus(config, data, folder):
             tokens = train(corpus_file(data, name), tokenizer)
             with replacing(cached) as part:
                 np.save(part, tokens)
+            note_sources(cached, corpus_file(data, name))
         streams.append((np.load(cached, mmap_mode="r"), weight))
     if config.valid is None:  # the last tenth, by position
         tokens, weight = streams[-1]

@@ -187,8 +187,9 @@ def find_copies(evaluation, train, samples):
     texts = evaluation.engine.generate(openings, evaluation.seeds(samples), **evaluation.sampling)
     training = (line for path in train for text in read_plain(path) for line in text.splitlines())
     (share, runs), (real, real_runs) = copies.copied_share(texts, training, drawn)
-    evaluation.add("copied_runs", share, "share", runs, sampled=True)
-    evaluation.add("copied_runs_of_held_out_text", real, "share", real_runs, sampled=True)
+    if runs and real_runs:  # not where words are written without spaces
+        evaluation.add("copied_runs", share, "share", runs, sampled=True)
+        evaluation.add("copied_runs_of_held_out_text", real, "share", real_runs, sampled=True)
 
 
 def score_poems(evaluation):

@@ -32,6 +32,7 @@ RELATIONS = {
     "above": ("上面", "below"),
     "below": ("下面", "above"),
 }
+REVERSED = ("right of", "below")  # the first thing named is not the first from the left or from above
 CHINESE = 0.15  # share of captions
 KEYWORDS = 0.12  # share of English captions that name keywords instead of the thing
 NO_STYLE = 0.1  # share of captions without one

@@ -14,6 +14,8 @@ THINGS = (
     *("mushroom", "soccer ball", "basketball", "guitar", "key", "alarm clock", "light bulb", "red heart", "balloon"),
     *("star", "snowflake", "crown"),
 )
+COUNTS = (0.3, 0.55, 0.15)  # shares of compositions with one, two and three things
+TIME_MEAN = -0.8  # of the normal whose sigmoid training times are: a caption decides early
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class TextToImageConfig:
         shape: DiffusionConfig; the tokenizer sets its vocabulary.
         things: names of what compositions are made of.
         composed: share of training pictures that are compositions.
+        counts: shares of compositions, see COUNTS.
+        in_order: share of "right of" and "below" that become "left of" and "above": what is named first comes first.
+        time_mean: of training times, see TIME_MEAN.
         caption_dropout: share of pictures whose caption is left out, for classifier-free guidance.
         batch_size: pictures.
         settings: TrainingSettings.
@@ -91,6 +96,9 @@ class TextToImageConfig:
     batch_size: int
     settings: TrainingSettings
     init_from: Path | None = None
+    counts: tuple[float, float, float] = COUNTS
+    in_order: float = 0.0
+    time_mean: float = TIME_MEAN
 
     @property
     def transformer(self):
@@ -164,9 +172,37 @@ def emoji_gpu():
     return replace(
         config,
         shape=_shape(64, 4, 320, 896, 7, 2, dropout=0.05),
+        in_order=0.5,
         batch_size=256,
         settings=on_gpu(config.settings, 5.5, workers=10, ema=0.9995, validate_every=1000),
     )
 
 
-PRESETS = {"emoji": emoji, "emoji-gpu": emoji_gpu}
+def emoji_order(in_order=0.9):
+    """A lesson for ``emoji`` in the order of words: 7 minutes of compositions, at early times.
+
+    "A left of B" and "B right of A" are one picture, so that neither a word's place nor "left" alone says where a thing
+    goes: after 311 minutes the model took both orders for the same. Where nearly all captions name first what is left
+    or above, places are learnt in 200 steps. The second lesson has nearly as many with "right" and "below": what they
+    turn is learnt in 200 more.
+
+    python -m bigmodel train text_to_image --preset emoji-order --init-from runs/emoji/model --data DATA
+    python -m bigmodel train text_to_image --preset emoji-order-2 --init-from runs/emoji-order/model --data DATA
+    """
+    config = emoji()
+    return replace(
+        config,
+        composed=0.95,
+        counts=(0.0, 0.7, 0.3),
+        in_order=in_order,
+        time_mean=-2.2,
+        settings=replace(config.settings, max_minutes=7, learning_rate=1.5e-3),
+    )
+
+
+PRESETS = {
+    "emoji": emoji,
+    "emoji-order": emoji_order,
+    "emoji-order-2": lambda: emoji_order(in_order=0.12),
+    "emoji-gpu": emoji_gpu,
+}

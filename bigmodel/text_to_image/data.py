@@ -16,6 +16,7 @@ from bigmodel.errors import DataError
 from bigmodel.text_to_image.captions import (
     COLOURS,
     RELATIONS,
+    REVERSED,
     STYLES,
     TONES,
     Subject,
@@ -24,6 +25,7 @@ from bigmodel.text_to_image.captions import (
     describe_scene,
     is_held_out,
 )
+from bigmodel.text_to_image.config import COUNTS
 from bigmodel.training.pictures import cut_out, decode, read_parquet
 from bigmodel.training.shares import share
 from bigmodel.training.tokenizer import END_OF_TEXT, UNKNOWN, save_tokenizer
@@ -31,7 +33,6 @@ from bigmodel.training.tokenizer import END_OF_TEXT, UNKNOWN, save_tokenizer
 NEEDED = ("name", "style")
 COLUMNS = (*NEEDED, "tone", "keywords", "codepoints")  # with texts, apart from "image" and "split"
 VALID_SHARE = 50  # one of so many training pictures is kept from the training
-COUNTS = (0.3, 0.55, 0.15)  # shares of compositions with one, two and three things
 # how large a thing is, as a share of the picture's side, by how many there are
 SIZES = {1: (0.5, 0.9), 2: (0.4, 0.5), 3: (0.29, 0.34)}
 FILLERS = ("a", "an", "the", "and", "of", "in", "on", "with", "style", "emoji", "picture", "drawing", "风格背景在、，")
@@ -189,13 +190,14 @@ class Composer:
         pictures: list of Picture, of the training.
         things: names of those that are composed.
         size: pixels of a composition's side.
+        counts, in_order: see TextToImageConfig.
 
     Raises:
         DataError: too few of the things are among the pictures, or only such as no training composes.
     """
 
-    def __init__(self, pictures, things, size):
-        self.size = size
+    def __init__(self, pictures, things, size, counts=COUNTS, in_order=0.0):
+        self.size, self.counts, self.in_order = size, counts, in_order
         self.cutouts, subjects = {}, {}
         for picture in pictures:
             if picture.subject.name in things and (cutout := cut_out(picture.image)):
@@ -222,11 +224,13 @@ class Composer:
         """
         held_out &= self._any_held_out
         while True:
-            number = count or int(rng.choice(3, p=COUNTS)) + 1
+            number = count or int(rng.choice(3, p=self.counts)) + 1
             style = self.styles[rng.integers(len(self.styles))]
             names = sorted(self.cutouts[style])
             subjects = tuple(self.subjects[names[i]] for i in rng.choice(len(names), number, replace=False))
             relation = list(RELATIONS)[rng.integers(4)] if number == 2 else None
+            if relation in REVERSED and self.in_order and rng.random() < self.in_order:
+                relation = RELATIONS[relation][1]
             scene = Scene(subjects, relation, style, list(COLOURS)[rng.integers(len(COLOURS))])
             if scene.held_out == held_out:
                 return scene
@@ -254,7 +258,7 @@ class Composer:
         across = self.size * rng.uniform(0.38, 0.62)
         if count == 3:
             return along, across
-        first = scene.relation in ("left of", "above")
+        first = scene.relation not in REVERSED
         along = along if first else self.size - along
         return (along, across) if scene.relation in ("left of", "right of") else (across, along)
 

@@ -20,11 +20,11 @@ from bigmodel.nn.attention import Attention
 from bigmodel.nn.checkpoint import read_weights, write_weights
 from bigmodel.nn.feed_forward import SwiGLU
 from bigmodel.nn.transformer import Transformer, initialise
-from bigmodel.text_to_image.config import DiffusionConfig
+from bigmodel.text_to_image.config import TIME_MEAN, DiffusionConfig
 
 FREQUENCIES = 64  # of which a time is made
 LAST = 0.05  # the loss counts times as if this much noise were left at least
-TIME_MEAN, TIME_DEVIATION = -0.8, 1.2  # of the normal whose sigmoid training times are: a caption decides early
+TIME_DEVIATION = 1.2  # of the normal whose sigmoid training times are
 UNIFORM = 0.1  # share of training times that are uniform, so that both ends are known
 
 
@@ -96,6 +96,7 @@ class DiffusionTransformer(nn.Module):
         self.config, shape = config, config.transformer
         width, values = shape.hidden_size, 3 * config.patch_size**2
         self.text_encoder = Transformer(config.text, causal=False)
+        self.text_position_embed = nn.Parameter(torch.empty(1, config.max_tokens, width))
         self.text_pool = nn.Linear(width, width)
         self.time_embed = TimeEmbedding(width)
         self.patch_embed = nn.Linear(values, width)
@@ -103,12 +104,14 @@ class DiffusionTransformer(nn.Module):
         self.layers = nn.ModuleList(DenoiserLayer(shape, i) for i in range(shape.num_hidden_layers))
         self.modulation_embed = nn.Linear(width, 2 * width)
         self.proj_out = nn.Linear(width, values)
+        self.time_mean = TIME_MEAN
         self._initialise()
 
     def _initialise(self):
         """Draw the weights; what scales, gates and writes the picture begins at 0."""
         initialise(self)
         nn.init.normal_(self.position_embed, std=0.02)
+        nn.init.normal_(self.text_position_embed, std=0.2)  # of words that are about 1
         for name, weight in self.named_parameters():
             if "modulation" in name or name.startswith("proj_out"):
                 nn.init.zeros_(weight)
@@ -124,7 +127,7 @@ class DiffusionTransformer(nn.Module):
             text: (batch, max_tokens, hidden_size).
             pooled: (batch, hidden_size), their mean.
         """
-        text = self.text_encoder(input_ids, attention_mask=attention_mask)
+        text = self.text_encoder(input_ids, attention_mask=attention_mask) + self.text_position_embed
         share = attention_mask / attention_mask.sum(1, keepdim=True)
         return text, (text * share[..., None].to(text.dtype)).sum(1)
 
@@ -159,7 +162,7 @@ class DiffusionTransformer(nn.Module):
             noise: like pixel_values, drawn where it is None.
         """
         if timestep is None:
-            timestep = training_times(len(pixel_values), pixel_values.device)
+            timestep = training_times(len(pixel_values), pixel_values.device, mean=self.time_mean)
         if noise is None:
             noise = torch.randn_like(pixel_values)
         t = timestep[:, None, None, None]
@@ -169,15 +172,15 @@ class DiffusionTransformer(nn.Module):
         return ((expected.float() - pixel_values) / (1 - t).clamp(min=LAST)).square().mean()
 
 
-def training_times(count, device=None):
-    """Draw times (count,) for a batch, evenly over the quantiles of their distribution.
+def training_times(count, device=None, *, mean=TIME_MEAN):
+    """Draw times (count,) for a batch, evenly over the quantiles of their distribution; ``mean`` is of the normal.
 
     Source: Esser et al. 2024, arXiv:2403.03206, section 3.1 (the sigmoid of a normal).
     """
     uniform = round(UNIFORM * count)
     quantile = lambda n: (torch.arange(n, device=device) + torch.rand(n, device=device)) / max(n, 1)  # noqa: E731
     normal = torch.special.ndtri(quantile(count - uniform).clamp(1e-6, 1 - 1e-6))
-    return torch.cat([quantile(uniform), torch.sigmoid(TIME_MEAN + TIME_DEVIATION * normal)])
+    return torch.cat([quantile(uniform), torch.sigmoid(mean + TIME_DEVIATION * normal)])
 
 
 def patchify(pictures, size):
@@ -195,8 +198,11 @@ def make_model(config, vocab_size):
     """Return a DiffusionTransformer with fresh weights, or with those of ``config.init_from``."""
     torch.manual_seed(config.settings.seed)
     if config.init_from:
-        return load_model(config.init_from).train()
-    return DiffusionTransformer(replace(config.shape, text=replace(config.shape.text, vocab_size=vocab_size)))
+        model = load_model(config.init_from).train()
+    else:
+        model = DiffusionTransformer(replace(config.shape, text=replace(config.shape.text, vocab_size=vocab_size)))
+    model.time_mean = config.time_mean
+    return model
 
 
 def save_model(model, folder, *, about):

@@ -67,7 +67,8 @@ def train(config, data, folder, *, preset_name=None):
     """
     data, folder = Path(data), Path(folder)
     pictures, valid = (read_pictures(data / config.corpus, split) for split in ("train", "valid"))
-    composer = Composer(pictures, config.things, config.shape.sample_size)
+    size, mix = config.shape.sample_size, {"counts": config.counts, "in_order": config.in_order}
+    composer = Composer(pictures, config.things, size, **mix)
     tokenizer = load_tokenizer(config, pictures, folder / "tokens")
     batches = CaptionedBatches(config, pictures, composer, tokenizer)
     model = make_model(config, tokenizer.get_vocab_size())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 from pathlib import Path
 
 from bigmodel.config import read_json
@@ -104,11 +105,15 @@ def run(train, config, task, arguments):
     if getattr(arguments, "train", None) and not (arguments.name or arguments.out):
         raise ConfigError("--train: give the model a --name, too; the preset's is of the preset's corpus")
     folder = arguments.out or Path("runs") / (arguments.name or arguments.preset)
+    source = Path(getattr(arguments, "train", None) or folder)
+    if source.is_dir() and source.resolve() in folder.resolve().parents:
+        raise ConfigError(f"{folder} is in --train {source}, whose files are the corpus; say another --out")
     _keep_beginning(folder, _whole(arguments.init_from))
     result = train(config, arguments.data, folder, preset_name=arguments.preset)
     if int(os.environ.get("RANK", 0)) == 0:
         print(", ".join(f"{name} {value:.4f}" for name, value in result.items()))
-        print(f"weights in {folder / 'model'}; next: python -m bigmodel export {task} --model {folder / 'model'}")
+        model = folder / "model"
+        print(f"weights in {model}; next: python -m bigmodel export {task} --model {shlex.quote(str(model))}")
     return 0
 
 

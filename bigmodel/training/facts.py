@@ -8,6 +8,7 @@ import torch
 
 from bigmodel.config import read_json, write_json
 from bigmodel.training.sources import corpus_name
+from bigmodel.training.state import load_state
 
 SETTINGS = ("learning_rate", "muon", "weight_decay", "warmup", "final_rate", "ema", "bf16", "seed")
 _NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
@@ -35,7 +36,6 @@ def training_facts(config, trainer, *, preset=None):
     log = trainer.folder / "log.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     losses = [line for line in lines if "loss" in line]
-    valid = [line for line in lines if "valid_loss" in line]
     last = losses[-1] if losses else {"seconds": 0.0, "tokens": 0, "loss": None}
     facts = {
         "preset": preset,
@@ -52,9 +52,8 @@ def training_facts(config, trainer, *, preset=None):
         "settings": {name: asdict(config.settings)[name] for name in SETTINGS} | {"bf16": trainer.bf16},
         "train_loss": last["loss"],
     }
-    if valid:
-        best = min(valid, key=lambda line: line["valid_loss"])
-        facts["validation"] = {name.removeprefix("valid_"): value for name, value in best.items()}
+    if best := load_state(trainer.folder / "best.pt"):
+        facts["validation"] = {name: value for name, value in best.items() if name != "model"}
     if config.init_from and (config.init_from / "metrics.json").exists():
         facts["init_from"] = read_json(config.init_from / "metrics.json").get("training")
     return facts
@@ -77,7 +76,8 @@ def corpus_facts(corpora, data):
         data: folder of the corpora.
     """
     manifest = Path(data) / "MANIFEST.json"
-    known = {row["file"]: row for row in read_json(manifest)} if manifest.exists() else {}
+    said = read_json(manifest) if manifest.exists() else []
+    known = {row["file"]: row for row in said if isinstance(row, dict) and "file" in row}
     facts = []
     for file, split, weight, *count in corpora:
         row, name = known.get(file, {}), Path(file).name if Path(file).is_absolute() else file

@@ -174,6 +174,8 @@ class Trainer:
         )
         self.model.train()
         with bar, self._signals():
+            if self.step:
+                self._score_best_again()
             started = time.perf_counter()
             while progress < 1.0 and not self.stopped:
                 recent.append(self.take_step(rate(progress, settings)))
@@ -306,18 +308,37 @@ class Trainer:
             return {}
         result = {}
         if self.rank == 0:
-            self.model.eval()
-            with self.averaged(), torch.inference_mode():
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                    result = self.validate(self.model)
+            with self.averaged():
+                result = self._scores()
                 self._log(**{f"valid_{name}": value for name, value in result.items()})
                 tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in result.items()))
                 if result["loss"] < self.best:
-                    self.best = result["loss"]
-                    save_state(self.folder / "best.pt", {"model": self.model.state_dict(), **result})
-            self.model.train()
+                    self._keep_best({"model": self.model.state_dict(), "step": self.step, **result})
         if self.world > 1:
             torch.distributed.barrier()
+        return result
+
+    def _keep_best(self, state):
+        self.best = state["loss"]
+        save_state(self.folder / "best.pt", state)
+
+    def _score_best_again(self):
+        """Score the best weights of a run that goes on: its validation data may have grown with its corpus."""
+        self.best = math.inf
+        best = load_state(self.folder / "best.pt") if self.rank == 0 and self.validate else None
+        if best is None:
+            return
+        live = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(best["model"])
+        self._keep_best({**best, **self._scores()})
+        self.model.load_state_dict(live)
+
+    def _scores(self):
+        """Return the scores of the weights that the model holds."""
+        self.model.eval()
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            result = self.validate(self.model)
+        self.model.train()
         return result
 
     def _is_time_to_save(self):

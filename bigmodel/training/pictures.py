@@ -141,7 +141,7 @@ def _read_npz(path, split):
 
 
 def _read_folder(path, split, mode, size):
-    parted = (path / split).is_dir()
+    parted = (path / split).is_dir() and any(p.is_dir() for p in (path / split).iterdir())  # else it is a label
     root = path / split if parted else path
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     images, labels = [], []

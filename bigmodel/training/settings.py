@@ -55,8 +55,8 @@ class TrainingSettings:
         for name in ("max_steps", "max_minutes"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
-        if self.seed < 0 or not self.learning_rate > 0:
-            raise ConfigError("seed must be 0 or more, and the learning rate more than 0")
+        if not 0 <= self.seed < 2**63 or not self.learning_rate > 0:
+            raise ConfigError("seed must be from 0 to 2**63 - 1, and the learning rate more than 0")
         if self.save_every % self.log_every:
             raise ConfigError("save_every must be a multiple of log_every: only checked losses are saved")
 

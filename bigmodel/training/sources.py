@@ -1,5 +1,6 @@
 """Reading a corpus: files, folders and Hub datasets, compressed or not."""
 
+import codecs
 import gzip
 import hashlib
 import io
@@ -73,14 +74,43 @@ def _fetch(dataset_id):
         raise DataError(f"{dataset_id}: no such file or folder, and the Hub did not give it: {error}") from error
 
 
-def is_current(made, source):
-    """Whether a file that was made of a source is there, and nothing of the source is newer.
+def is_current(made, *sources):
+    """Whether a file is there that was made of sources as they are now, as ``note_sources`` has kept them.
 
-    What was made of a source that is gone, or of a Hub dataset, stays current.
+    What was made of sources that are gone, or of Hub datasets, stays current.
     """
-    path = Path(source)
-    files = [file for file in (path, *path.rglob("*")) if file.exists()]
-    return made.exists() and all(file.stat().st_mtime <= made.stat().st_mtime for file in files)
+    note, now = _note_of(made), _stamp(sources)
+    return made.exists() and (not now or (note.exists() and note.read_text() == now))
+
+
+def note_sources(made, *sources):
+    """Keep beside a file what its sources are now."""
+    _note_of(made).write_text(_stamp(sources))
+
+
+def _note_of(made):
+    return made.with_name(f"{made.name}.sources")
+
+
+def _stamp(sources):
+    """Return a text that changes with the name, the size or the date of a file; "" where none is there."""
+    files = [file for path in map(Path, sources) for file in (path, *sorted(path.rglob("*"))) if file.is_file()]
+    seen = [(file.name, file.stat().st_size, int(file.stat().st_mtime)) for file in files]
+    return hashlib.sha256(repr(seen).encode()).hexdigest() if seen else ""
+
+
+def has_tokenizer(folder, *sources):
+    """Whether a run's folder of tokens has the tokenizer that the run is to have; else what it has of sources goes.
+
+    A run that has a checkpoint keeps its tokenizer; one that has none yet follows its sources.
+    """
+    path = folder / "tokenizer.json"
+    if path.exists() and ((folder.parent / "checkpoint.pt").exists() or is_current(path, *sources)):
+        return True
+    for note in folder.glob("*.sources"):
+        note.with_suffix("").unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
+    return False
 
 
 def _format(path):
@@ -141,6 +171,7 @@ def read_lines(path):
     try:
         with _open(Path(path)) as file:
             for number, line in enumerate(file, 1):
+                line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
                 yield number, line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})") from error

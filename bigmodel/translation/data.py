@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from bigmodel.errors import ConfigError, DataError
 from bigmodel.nn.loss import IGNORE
-from bigmodel.training.sources import cache_name, corpus_file, is_current, read_rows
+from bigmodel.training.sources import cache_name, corpus_file, has_tokenizer, is_current, note_sources, read_rows
 from bigmodel.training.state import replacing
 from bigmodel.training.tokenizer import END_OF_TEXT, save_tokenizer, train_bpe
 from bigmodel.translation import placeholders
@@ -49,8 +49,8 @@ class Pairs:
 
 def load_tokenizer(config, data, folder):
     """Return the tokenizer of a run: its own from before, that of the model it begins with, or a new one."""
-    path = folder / "tokenizer.json"
-    if not path.exists():
+    path, sources = folder / "tokenizer.json", [corpus_file(data, corpus.file) for corpus in config.train]
+    if not has_tokenizer(folder, *sources):
         folder.mkdir(parents=True, exist_ok=True)
         if config.init_from:
             tokenizer = Tokenizer.from_file(str(config.init_from / "tokenizer.json"))
@@ -60,6 +60,7 @@ def load_tokenizer(config, data, folder):
             size = config.transformer.vocab_size
             tokenizer = train_bpe(_texts(config, data), vocab_size=size, special_tokens=special)
         save_tokenizer(tokenizer, folder)
+        note_sources(path, *sources)
     return Tokenizer.from_file(str(path))
 
 
@@ -95,6 +96,7 @@ def load_pairs(config, corpora, tokenizer, data, folder, *, training):
             columns = _encode(tokenizer, corpus_file(data, corpus.file), training)
             with replacing(cached) as part:
                 np.savez(part, **columns)
+            note_sources(cached, corpus_file(data, corpus.file))
         with np.load(cached) as columns:
             sides = {
                 code: np.split(columns[f"ids{i}"], columns[f"ends{i}"][:-1]) for i, code in enumerate(corpus.languages)

@@ -77,8 +77,13 @@ def test_licence_and_figures_after_a_training(checkpoint, tmp_path):
     write_metrics(tmp_path, {"license": "mit", "training": {"steps": 1}})
     measured = [{"engine": engine} for engine in ("torch", "onnx-cpu", "onnx-cuda")]
     write_metrics(checkpoint, {"training": {"steps": 2}, "results": measured, "samples": measured[1:2]})
+    for name in ("README.md", "notes.txt"):
+        (tmp_path / name).write_text("of other weights")
     to_onnx.export(checkpoint, tmp_path)
     (checkpoint / "metrics.json").unlink()
+    assert not (tmp_path / "README.md").exists() and (tmp_path / "notes.txt").exists()
+    modes = {(tmp_path / name).stat().st_mode for name in ("config.json", "model.safetensors")}
+    assert len(modes) == 1  # what others may read is the user's to say
     found = read_metrics(tmp_path)
     assert (found["license"], found["training"]["steps"]) == ("mit", 2)
     assert found["results"] == [measured[0], measured[2]] and found["samples"] == []  # the graph for the CPU is new

@@ -80,6 +80,12 @@ def test_what_the_hub_does_not_give_back_is_not_missed(folder):
     assert artifacts.verify(folder)
 
 
+def test_a_configuration_that_is_a_folder_is_named(tmp_path):
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(ConfigError, match=r"config\.json cannot be read: Is a directory"):
+        ModelFolder.unchecked(tmp_path)
+
+
 def test_missing_manifest(folder):
     (folder / "manifest.json").unlink()
     refuses(folder, "manifest.json", "missing")

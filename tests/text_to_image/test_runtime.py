@@ -73,7 +73,7 @@ def test_onnx_draws_what_torch_draws(generator, tiny_emoji):
     assert name == "torch" and open_engine("onnx", tiny_emoji)[1] == "onnx-cpu"
     prompts, seeds = ["a rose, noto style", "penguin", ""], [1, 2, 3]
     ours, theirs = (g.draw(prompts, seeds, steps=4).astype(int) for g in (generator, torch_generator))
-    assert np.abs(ours - theirs).mean() < 4 and theirs.std() > 10
+    assert np.abs(ours - theirs).mean() < 6 and theirs.std() > 10
 
 
 def test_what_is_understood(generator):

@@ -51,6 +51,12 @@ def test_a_run_goes_on_as_it_began(tmp_path):
     assert len(ran) == 5
 
 
+def test_a_run_is_not_kept_in_its_own_corpus(tmp_path):
+    arguments = Namespace(out=tmp_path / "runs/a", train=str(tmp_path), name=None, preset="p", init_from=None)
+    with pytest.raises(ConfigError, match="whose files are the corpus; say another --out"):
+        command.run(None, None, "t", arguments)
+
+
 def test_held_out_pairs_are_not_trained_on(tmp_path):
     own = ["--languages", "en-fr", "--name", "mine", "--train", str(tmp_path), "--valid"]
     assert configured("translation", *own, f"{tmp_path}/../held.tsv").valid[0].file.endswith("held.tsv")

@@ -123,6 +123,15 @@ def test_an_empty_folder_of_a_label_is_named(tmp_path):
         read_labelled(tmp_path, "train")
 
 
+def test_a_label_may_be_named_as_a_split_is(tmp_path):
+    for label in ("bus", "train"):
+        (tmp_path / label).mkdir()
+        for number in range(5):
+            (tmp_path / label / f"{number}.png").write_bytes(PICTURES["plain"])
+    images, labels, names = read_labelled(tmp_path, "train")[:3]
+    assert names == ["bus", "train"] and list(labels) == [0] * 4 + [1] * 4 and len(images) == 8
+
+
 def test_a_run_goes_on_with_its_own_labels(tmp_path):
     run, mean, std = tmp_path / "run", [0.5, 0.4, 0.3], [0.2] * 3
     keep_labels(run, ["cat", "dog"], mean, std)

@@ -11,7 +11,7 @@ import zstandard
 from pyarrow import parquet
 
 from bigmodel.errors import DataError
-from bigmodel.training.sources import find_files, is_current, read_lines, read_rows
+from bigmodel.training.sources import find_files, has_tokenizer, is_current, note_sources, read_lines, read_rows
 
 ROWS = [("李白", "床前明月光"), ("anon", "a  b"), ("", "🦊")]
 COMPRESS = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
@@ -136,21 +136,42 @@ def test_a_dataset_of_the_hub_is_fetched(tmp_path, monkeypatch):
     assert names == {"train.jsonl", "plain/latest.jsonl", "dev-train.txt"}
 
 
-def test_what_was_made_of_a_corpus_is_so_until_that_is_newer(tmp_path):
+def test_what_was_made_of_a_corpus_is_so_until_that_changes(tmp_path):
     made, corpus = tmp_path / "made.npy", tmp_path / "corpus"
     corpus.mkdir()
-    assert not is_current(made, corpus)
+    (corpus / "a.txt").write_text("one")
     made.touch()
-    os.utime(made, (2e9, 2e9))
+    assert not is_current(made, corpus)
+    note_sources(made, corpus)
     assert is_current(made, corpus) and is_current(made, "someone/data") and is_current(made, tmp_path / "gone.txt")
-    (corpus / "a.txt").touch()
-    os.utime(corpus / "a.txt", (2e9 + 1, 2e9 + 1))
+    (corpus / ".#a.txt").symlink_to("nowhere")  # an editor's lock
+    assert is_current(made, corpus) and not is_current(made, corpus, made)
+    os.utime(corpus / "a.txt", (1e9, 1e9))  # as old as what was moved here may be
     assert not is_current(made, corpus) and not is_current(made, corpus / "a.txt")
     (corpus / "a.txt").unlink()
-    os.utime(corpus, (2e9, 2e9))
-    (corpus / ".#a.txt").symlink_to("nowhere")  # an editor's lock
-    os.utime(corpus, (2e9, 2e9))
-    assert is_current(made, corpus)
+    made.unlink()
+    assert not is_current(made, corpus)
+
+
+def test_a_tokenizer_stays_with_a_checkpoint_or_its_sources(tmp_path):
+    tokens, corpus = tmp_path / "run/tokens", tmp_path / "a.txt"
+    tokens.mkdir(parents=True)
+    corpus.write_text("one")
+    assert not has_tokenizer(tokens, corpus)
+    for name in ("tokenizer.json", "a.npy"):
+        (tokens / name).touch()
+        note_sources(tokens / name, corpus)
+    assert has_tokenizer(tokens, corpus)
+    corpus.write_text("one, two")
+    (tmp_path / "run/checkpoint.pt").touch()
+    assert has_tokenizer(tokens, corpus)
+    (tmp_path / "run/checkpoint.pt").unlink()
+    assert not has_tokenizer(tokens, corpus) and list(tokens.iterdir()) == []
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\n\xef\xbb\xbftwo\r\n")
+    assert list(read_lines(tmp_path / "a.txt")) == [(1, "one"), (2, "\ufefftwo")]
 
 
 def test_endings_in_capitals(tmp_path):

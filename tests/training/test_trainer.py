@@ -48,6 +48,21 @@ def test_a_finished_run_has_nothing_to_do(make_trainer):
     assert longer.step == 15
 
 
+def test_the_best_weights_of_a_run_that_goes_on_are_scored_again(make_trainer):
+    first = make_trainer(max_steps=10)
+    first.validate = lambda model: {"loss": 0.1}  # of easier data
+    first.run()
+    best, log = load_state(first.folder / "best.pt"), rows(first)
+    longer = make_trainer(max_steps=30)
+    assert longer.run()["loss"] > 0.1 and [row["valid_loss"] for row in log if "valid_loss" in row] == [0.1]
+    found = load_state(first.folder / "best.pt")
+    weights = (state["model"]["model.embed_tokens.weight"] for state in (best, found))
+    assert not torch.equal(*weights) and found["step"] == 30 and best["step"] == 10
+    (first.folder / "best.pt").unlink()
+    make_trainer(max_steps=30).run()
+    assert load_state(first.folder / "best.pt")["step"] == 30
+
+
 def test_validation_sees_the_averaged_weights_and_training_goes_on_with_its_own(make_trainer):
     trainer, seen = make_trainer(max_steps=20), []
     trainer.validate = lambda model: seen.append([p.clone() for p in model.parameters()]) or {"loss": 1.0}
@@ -232,7 +247,7 @@ def test_a_checkpoint_of_another_run_is_refused(make_trainer, changes):
         ({"max_steps": 0}, "max_steps is 0"),
         ({"max_minutes": -1.0}, "max_minutes is -1.0"),
         ({"max_steps": 1, "log_every": 7}, "multiple of log_every"),
-        ({"max_steps": 1, "seed": -1}, "seed must be 0 or more"),
+        ({"max_steps": 1, "seed": -1}, "seed must be from 0"),
         ({"max_steps": 1, "learning_rate": 0.0}, "learning rate more than 0"),
     ],
 )
