@@ -1,8 +1,8 @@
 """What the Classify tab does when it is used, and how it shows an answer.
 
 What is shown has a ``shown`` beside it, the value of the tab's ``Sharing`` result: {"link": {"drawing": its name} or
-{"picture": data URL of what the model saw}, "uploaded": whether it is of a file of the visitor's, "label": its best
-name, as HTML}.
+{"picture": data URL of what the model saw}, with the model and the fit, "uploaded": whether it is of a file of the
+visitor's, "sketch": which sketch it is of, if any, "label": its best name, as HTML}.
 """
 
 import gradio as gr
@@ -41,11 +41,12 @@ class ClassifyEvents:
             return PLACEHOLDER, {}
         return self._answer(lambda: uploaded(picture), model, fit, of_file=True)
 
-    def classify_sketch(self, event: gr.EventData, model, fit):
+    def classify_sketch(self, event: gr.EventData, model, fit, shown):
         """Return the answer to what is on the pad as HTML, and its ``shown``; the placeholder once it is cleared."""
-        if not (picture := getattr(event, "picture", None)):
-            return PLACEHOLDER, {}
-        return self._answer(lambda: sketched(picture), model, fit)
+        if picture := getattr(event, "picture", None):
+            found, shown = self._answer(lambda: sketched(picture), model, fit)
+            return found, {**shown, "sketch": str(getattr(event, "sketch", ""))[:40]}
+        return (PLACEHOLDER, {}) if (shown or {}).get("sketch") else (gr.skip(), gr.skip())
 
     def classify_drawing(self, sample, model, fit):
         """Return the answer to one of the drawings as HTML, and its ``shown``."""
@@ -77,11 +78,14 @@ class ClassifyEvents:
             of_file: whether the image is a file of the visitor's.
         """
         try:
-            found = Request.check(self.models, image(), model, fit).answer(self.models)
+            request = Request.check(self.models, image(), model, fit)
+            found = request.answer(self.models)
         except BigModelError as error:
             return fault_html(error), {"link": link} if link else {}
         name, probability = found.labels[0]
-        shown = {"link": link or {"picture": linkable(found.seen)}, "uploaded": of_file}
+        gives = link or {"picture": linkable(found.seen)}
+        made = {"model": request.model, "fit": request.fit}  # others may be chosen meanwhile
+        shown = {"link": {**gives, **made}, "uploaded": of_file}
         return answer(found), {**shown, "label": f"{label_words(name)} {probability:.0%}"}
 
 

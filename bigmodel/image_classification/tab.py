@@ -84,10 +84,11 @@ def _listen(models, form, sharing):
     quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": LIMITS.pictures_at_once}
     # a visitor's input, since a link fills these fields, too
     pressed = [form["picture"].change, form["model"].input, form["fit"].input, form["classify"].click]
-    raw = {"preprocess": False, "trigger_mode": "always_last"}  # pictures are ours to open
+    latest, given = {**quiet, "trigger_mode": "always_last"}, [*fields, form["shown"]]
     done = [
-        gr.on(pressed, events.classify, [form["picture"], *fields, form["shown"]], results, **raw, **quiet),
-        form["sketch"].select(events.classify_sketch, fields, results, trigger_mode="always_last", **quiet),
+        # pictures are ours to open
+        gr.on(pressed, events.classify, [form["picture"], *given], results, preprocess=False, **latest),
+        form["sketch"].select(events.classify_sketch, given, results, **latest),
         form["drawings"].click(events.classify_drawing, [form["drawings"], *fields], results, **quiet),
     ]
     show_pad = lambda name: gr.update(visible=name in _drawable(models))  # noqa: E731

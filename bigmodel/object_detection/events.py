@@ -1,8 +1,8 @@
 """What the Detect tab does when it is used, and how it shows what was found.
 
 What is shown has a ``shown`` beside it, the value of the tab's ``Sharing`` result: {"link": {"example": seed} or
-{"picture": data URL of what the model saw}, "uploaded": whether it is of a file of the visitor's, "label": what was
-found, as HTML}.
+{"picture": data URL of what the model saw}, with the model, "uploaded": whether it is of a file of the visitor's,
+"label": what was found, as HTML}.
 """
 
 import base64
@@ -80,7 +80,8 @@ class DetectEvents:
         threshold = threshold if _is_share(threshold) else detector.threshold
         kept = {"found": replace(found, pixels=None), "model": request.model, "address": data_uri(found.pixels)}
         kept["name"] = name
-        shown = {"link": link or {"picture": linkable(as_seen(detector, found.pixels))}, "uploaded": not link}
+        gives = link or {"picture": linkable(as_seen(detector, found.pixels))}
+        shown = {"link": {**gives, "model": request.model}, "uploaded": not link}  # another may be chosen meanwhile
         label = spoken(found.above(threshold), detector.labels)
         return kept, self.redraw(kept, threshold), {**shown, "label": label}
 
@@ -146,7 +147,8 @@ class DetectEvents:
             pictures, refused = {}, {}
             for i, file in enumerate(files):
                 path, name = file["path"], _name(file)
-                name = name if name not in {**pictures, **refused} else f"{i + 1} {name}"
+                while name in {**pictures, **refused}:
+                    name = f"{i + 1} {name}"
                 try:
                     found = Request.check(self.models, path, model, threshold).answer(self.models)
                     pictures[name] = replace(found, pixels=None)  # fifty large ones would be half a gigabyte

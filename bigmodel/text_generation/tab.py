@@ -170,9 +170,11 @@ def _listen(models, form, result, sharing):
     )
     idle = {"js": switches("false", "Boolean(value && value.seed !== undefined)"), "api_visibility": "private"}
     writing.then(None, passage, [stop, again], **idle)
-    # first cancel, then settle: a piece that is on its way must not come last
+    # first cancel, then settle: a piece that is on its way must not come last; until then nothing new begins
+    stop.click(None, None, [stop, form["generate"]], js=switches("false", "false"), api_visibility="private")
     stopped = stop.click(None, cancels=[writing], api_visibility="private")
     stopped = stopped.then(events.stop, passage, [passage, alternatives], **quiet)
+    stopped.then(None, None, form["generate"], js=switches("true"), api_visibility="private")
     stopped.then(None, passage, [stop, again], **idle)
     latest = {**quiet, "concurrency_id": "look_inside", "trigger_mode": "always_last"}
     passage.select(events.look_inside, passage, [passage, alternatives], **latest)

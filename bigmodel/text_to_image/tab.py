@@ -124,11 +124,12 @@ def _listen(models, form, result, sharing):
         **{**quiet, "show_progress": "minimal"},
     )
     working.then(None, None, stop, js=switches("false"), api_visibility="private")
-    # first cancel, then settle: a piece that is on its way must not come last
-    settle = "(drawing) => [{ ...drawing, busy: false }]"
+    # first cancel, then settle: a piece that is on its way must not come last; until then nothing new begins
+    settle = f"(drawing) => [{{ ...drawing, busy: false }}, ...({switches('true')})()]"
+    stop.click(None, None, [stop, form["draw"]], js=switches("false", "false"), api_visibility="private")
     stopped = stop.click(None, cancels=[working], api_visibility="private")
-    stopped = stopped.then(lambda: gr.update(interactive=False), None, stop, **quiet)  # by way of the server
-    stopped.then(None, drawing, drawing, js=settle, api_visibility="private")
+    stopped = stopped.then(lambda: None, **quiet)  # by way of the server
+    stopped.then(None, drawing, [drawing, form["draw"]], js=settle, api_visibility="private")
 
     others = [field for name, field in fields.items() if name != "model"]
     form["model"].input(events.arrange, form["model"], [*others, form["styles"]], **quiet)

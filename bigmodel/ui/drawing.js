@@ -32,7 +32,7 @@
       `<div class="bar"${finished ? " hidden" : ""}><progress max="${Number(steps)}" value="${Number(step)}"` +
       ` aria-label="${escape(word("drawing"))}"></progress><span aria-hidden="true">${Number(step)} / ${Number(steps)}</span></div>`;
     const style = `--columns:${columns(busy ? Number(count) : pictures.length)}`;
-    return `<section aria-busy="${Boolean(busy)}">${bar}<div class="drawings" style="${style}">${shown.join("")}${busy ? waiting.join("") : ""}</div></section>`;
+    return `<section tabindex="-1" aria-busy="${Boolean(busy)}">${bar}<div class="drawings" style="${style}">${shown.join("")}${busy ? waiting.join("") : ""}</div></section>`;
   };
 
   // The text chunks of a PNG file: they go as they are into the enlarged one.
@@ -68,7 +68,10 @@
       if (!button) return;
       const { pictures, link, size } = props.value, picture = pictures[Number(button.dataset.index)];
       if (button.dataset.action === "enlarge") enlarge(picture, size);
-      else trigger("select", { action: button.dataset.action, picture: { ...link, seed: picture.seed } });
+      else {
+        element.querySelector("section").focus(); // the button goes while it is drawn
+        trigger("select", { action: button.dataset.action, picture: { ...link, seed: picture.seed } });
+      }
     });
 
   // A file that is dropped beside its place is meant for it; the browser would leave the page for the file.

@@ -31,8 +31,9 @@ PICTURE = Path(__file__).parent / "pictures" / "preview.png"  # of ``python -m b
 SIZE = 1200, 630  # what link previews show whole
 # the switch goes before the browser's choice; in the page itself: Gradio asks the browser before our scripts are there
 SWITCHED = (
-    f"<script>{{ const chosen = /{COOKIE}=([\\w-]+)/.exec(document.cookie);"
-    ' if (chosen) Object.defineProperty(navigator, "language", { get: () => chosen[1] }); }</script>'
+    f"<script>{{ const chosen = /{COOKIE}=([\\w-]+)/.exec(document.cookie), theirs = navigator.language;"
+    ' const language = chosen ? chosen[1] : /^zh\\b/i.test(theirs) ? "zh-CN" : theirs;'
+    ' Object.defineProperty(navigator, "language", { get: () => language }); }</script>'
 )
 _THEIRS = re.compile(r'\s*<meta\s+(?:property="og:|name="(?:twitter:|description))[^>]*>')
 

@@ -116,7 +116,7 @@
     `<canvas width="280" height="280" role="img" aria-label="${escape(word("sketch"))}"></canvas>
      <button type="button">${escape(word("clear"))}</button>`;
   const drawable = (element, trigger) => {
-    let last = null, finger = null;
+    let last = null, finger = null, sketch = Date.now();
     const at = (event) => {
       const box = event.target.getBoundingClientRect();
       return [((event.clientX - box.left) / box.width) * 280, ((event.clientY - box.top) / box.height) * 280];
@@ -125,17 +125,20 @@
       if (event.target.tagName !== "CANVAS" || last) return;
       event.target.setPointerCapture(event.pointerId);
       [last, finger] = [at(event), event.pointerId];
+      draw(event); // a tap is a dot
       event.preventDefault();
     });
-    element.addEventListener("pointermove", (event) => {
-      if (!last || event.pointerId !== finger || event.target.tagName !== "CANVAS") return;
+    const draw = (event) => {
       const brush = event.target.getContext("2d"), next = at(event);
       Object.assign(brush, { lineWidth: 26, lineCap: "round", strokeStyle: "#d8d8d8" });
       brush.beginPath();
       brush.moveTo(...last);
-      brush.lineTo(...next);
+      brush.lineTo(next[0] + 0.01, next[1]); // nothing is drawn from a point to itself
       brush.stroke();
       last = next;
+    };
+    element.addEventListener("pointermove", (event) => {
+      if (last && event.pointerId === finger && event.target.tagName === "CANVAS") draw(event);
     });
     const lifted = (event) => {
       if (!last || event.pointerId !== finger) return;
@@ -143,13 +146,14 @@
       const ground = Object.assign(document.createElement("canvas"), { width: 280, height: 280 }), brush = ground.getContext("2d");
       brush.fillRect(0, 0, 280, 280);
       brush.drawImage(event.target, 0, 0);
-      trigger("select", { picture: ground.toDataURL("image/png") });
+      trigger("select", { picture: ground.toDataURL("image/png"), sketch });
     };
     for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, lifted);
     element.addEventListener("click", (event) => {
       const canvas = element.querySelector("canvas");
       if (event.target.tagName !== "BUTTON") return;
       canvas.getContext("2d").clearRect(0, 0, 280, 280);
+      sketch = Date.now();
       trigger("select", { picture: null });
     });
   };
@@ -158,8 +162,12 @@
   document.addEventListener("click", (event) => {
     const tab = event.isTrusted && event.target.closest("[role=tab][data-tab-id]");
     if (!tab) return;
-    const theme = new URLSearchParams(location.search).get("__theme");
-    history.replaceState(history.state, "", `?${new URLSearchParams({ tab: tab.dataset.tabId, ...(theme && { __theme: theme }) })}`);
+    setTimeout(() => { // a tab that has tabs shows the one that was chosen last
+      const inner = Array.from(document.querySelectorAll("[role=tabpanel] [role=tab][data-tab-id][aria-selected=true]"));
+      const { tabId } = (inner.find((other) => other.offsetParent) || tab).dataset;
+      const theme = new URLSearchParams(location.search).get("__theme");
+      history.replaceState(history.state, "", `?${new URLSearchParams({ tab: tabId, ...(theme && { __theme: theme }) })}`);
+    });
   });
 
   // Ctrl+Enter in a text that is to be translated does at once what a pause would do.
@@ -188,7 +196,7 @@
     return key ? said.replace(pattern, word(key)) : said;
   };
   const relabel = () => {
-    for (const element of document.querySelectorAll("[aria-label]")) {
+    for (const element of document.querySelectorAll("[aria-label], [title]")) {
       if (element.ariaLabel === "Empty value" && !element.role) element.role = "img";
       for (const name of ["aria-label", "title"]) {
         const said = element.getAttribute(name) || "", ours = own(LABELS, said);

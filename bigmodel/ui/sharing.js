@@ -74,7 +74,8 @@
         return saved.inputs;
       } catch {} // closed
     }
-    return null;
+    const entry = entriesOf(tab).find((other) => String(nameOf(other)) === name);
+    return entry ? entry.inputs : null;
   };
   // The history is read and written anew each time: another window may have changed it.
   const unstored = {}; // tab -> entries, of a browser whose storage is closed or full
@@ -106,7 +107,8 @@
     field.addEventListener("change", async () => {
       try {
         const saved = JSON.parse(await field.files[0].text());
-        if (typeof saved.tab !== "string" || typeof saved.inputs !== "object") throw new TypeError("no saved result");
+        const known = document.getElementById(`said-${saved.tab}`) && saved.inputs && typeof saved.inputs === "object";
+        if (!known) throw new TypeError("no saved result");
         keep(saved);
         location.search = query(saved.tab, { saved: nameOf(saved) });
       } catch {
@@ -149,7 +151,8 @@
   const picturesOf = ([result]) =>
     ((result && result.pictures) || []).slice(0, 4).map(({ src }) => src).filter((src) => src.length < 20000);
 
-  // entries: [{tab, inputs, label, pictures, typed}], the latest first. A text that is being typed replaces its beginning.
+  // entries: [{tab, inputs, label, sketch, pictures, typed}], the latest first. A text that is being typed, and a sketch
+  // that is being drawn, replaces its beginning.
   const remember = (tab, names, values, typed) => {
     const entries = entriesOf(tab);
     if (values[0] && !values[0].link) return [entries]; // nothing was made
@@ -162,10 +165,11 @@
       value === before || (typeof value === "string" && before !== undefined && value.startsWith(before || ""));
     const grown = ({ inputs: before }) =>
       Object.keys({ ...before, ...inputs }).every((name) => goesOn(inputs[name], before[name]));
-    const older = typed && last && last.typed && grown(last) ? earlier : entries;
+    const { label, sketch } = values[0] || {}; // of one pad until it is cleared
+    const replaced = last && ((typed && last.typed && grown(last)) || (sketch && last.sketch === sketch));
+    const older = replaced ? earlier : entries;
     const others = older.filter((entry) => texts(entry) !== JSON.stringify(inputs));
-    const label = values[0] && values[0].label;
-    const all = [{ tab, inputs, label, pictures: picturesOf(values), typed }, ...others].slice(0, HISTORY_LIMIT);
+    const all = [{ tab, inputs, label, sketch, pictures: picturesOf(values), typed }, ...others].slice(0, HISTORY_LIMIT);
     while (all.length > 1 && JSON.stringify(all).length > HISTORY_CHARACTERS) all.pop();
     store(tab, all);
     return [all];

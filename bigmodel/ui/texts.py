@@ -601,8 +601,7 @@ TITLES = {
 ENGLISH |= {title: title for title in TITLES}
 CHINESE |= TITLES
 
-# zh-TW and plain zh visitors read Chinese as well
-I18N = I18n(en=ENGLISH, **dict.fromkeys(("zh-CN", "zh-TW", "zh"), CHINESE))
+I18N = I18n(en=ENGLISH, **{"zh-CN": CHINESE})  # metadata.SWITCHED sees to those of other regions
 
 
 def t(key):

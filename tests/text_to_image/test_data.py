@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,8 +12,16 @@ torch = pytest.importorskip("torch")
 
 from bigmodel.errors import DataError  # noqa: E402
 from bigmodel.text_to_image import data  # noqa: E402
-from bigmodel.text_to_image.captions import COLOURS, RELATIONS, STYLES, TONES, Subject, is_held_out  # noqa: E402
-from bigmodel.text_to_image.config import emoji  # noqa: E402
+from bigmodel.text_to_image.captions import (  # noqa: E402
+    COLOURS,
+    RELATIONS,
+    REVERSED,
+    STYLES,
+    TONES,
+    Subject,
+    is_held_out,
+)
+from bigmodel.text_to_image.config import emoji, emoji_order  # noqa: E402
 from bigmodel.text_to_image.data import (  # noqa: E402
     CaptionedBatches,
     Composer,
@@ -200,6 +209,18 @@ def test_what_is_held_out_is_never_composed_for_a_training():
             left, middle, right = (subject.name for subject in scene.subjects)
             pairs = (left, middle), (left, right), (middle, right)
             assert not any(is_held_out(a, "left of", b) for a, b in pairs)
+
+
+def test_a_lesson_names_first_what_comes_first():
+    lesson, things = emoji_order(), [f"thing {i}" for i in range(12)]
+    composer = Composer([on_white(RED, name=name) for name in things], things, SIZE, lesson.counts, lesson.in_order)
+    rng = np.random.default_rng(0)
+    drawn = [composer.draw(rng) for _ in range(2000)]
+    told = Counter(scene.relation for scene in drawn)
+    # three things are held out more often than two
+    assert not any(scene.held_out for scene in drawn) and 0.15 < told[None] / 2000 < lesson.counts[2]
+    turned = sum(told[relation] for relation in REVERSED) / (2000 - told[None])
+    assert turned == pytest.approx(0.5 * (1 - lesson.in_order), abs=0.02) and len(told) == 5
 
 
 def test_things_that_are_never_kept_apart():

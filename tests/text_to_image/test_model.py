@@ -10,11 +10,12 @@ import torch
 from bigmodel.config import TransformerConfig
 from bigmodel.errors import ConfigError
 from bigmodel.runtime.artifacts import SHIPPED
-from bigmodel.text_to_image.config import PRESETS, DiffusionConfig
+from bigmodel.text_to_image.config import PRESETS, TIME_MEAN, DiffusionConfig
 from bigmodel.text_to_image.model import (
     LAST,
     DiffusionTransformer,
     load_model,
+    make_model,
     patchify,
     save_model,
     shape_of,
@@ -154,6 +155,23 @@ def test_the_preset_makes_what_is_shipped():
     ours, shipped = PRESETS["emoji"]().shape, shape_of(SHIPPED / "emoji")
     words = dataclasses.replace(ours.text, vocab_size=shipped.text.vocab_size)  # which the tokenizer sets
     assert dataclasses.replace(ours, text=words) == shipped
+
+
+def test_a_word_is_another_in_another_place(model):
+    ids, mask = torch.tensor([[7, 3, 9, 0, 0, 0], [9, 3, 7, 0, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0, 0]]).expand(2, -1)
+    with torch.no_grad():
+        (first, second), _ = model.encode(ids, mask)
+    assert (first[0] - second[2]).norm() > 0.1 * first[0].norm()
+
+
+def test_a_lesson_is_of_early_times(config):
+    lesson = dataclasses.replace(PRESETS["emoji-order-2"](), shape=config)
+    torch.manual_seed(0)
+    means = [
+        torch.special.logit(training_times(10_000, mean=mean)).median().item() for mean in (TIME_MEAN, lesson.time_mean)
+    ]
+    assert means[0] - means[1] == pytest.approx(TIME_MEAN - lesson.time_mean, abs=0.2)
+    assert make_model(lesson, 40).time_mean == lesson.time_mean and lesson.in_order == 0.12
 
 
 def test_training_times_reach_both_ends():

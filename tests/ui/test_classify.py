@@ -1,7 +1,9 @@
 """The Classify part of the Image tab: its endpoint as others call it, and the tab in a real browser."""
 
 import io
+from types import SimpleNamespace
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -159,19 +161,35 @@ def test_a_drawing_and_a_sketch(open_page):
     tab.get_by_role("button", name="trouser").click()
     assert set(answered(tab)) == NAMES
     before = tab.locator("#classify-answer img").first.get_attribute("src")
-    canvas = tab.locator("#sketch canvas")
+    canvas, content = tab.locator("#sketch canvas"), "canvas => canvas.toDataURL()"
     canvas.scroll_into_view_if_needed()
-    box, blank = canvas.bounding_box(), canvas.evaluate("canvas => canvas.toDataURL()")
-    tab.mouse.move(box["x"] + 60, box["y"] + 60)
-    tab.mouse.down()
-    tab.mouse.move(box["x"] + 200, box["y"] + 140, steps=8)
-    tab.mouse.up()
-    expect(tab.locator("#classify-answer img").first).not_to_have_attribute("src", before)
-    content = "canvas => canvas.toDataURL()"
-    assert canvas.evaluate(content) != blank
+    box, blank = canvas.bounding_box(), canvas.evaluate(content)
+    tab.get_by_role("button", name="In this browser").click()
+    entries = tab.locator(".history li:visible")
+    for along in (0, 140):  # a dot, then a line
+        tab.mouse.move(box["x"] + 60, box["y"] + 60)
+        tab.mouse.down()
+        tab.mouse.move(box["x"] + 60 + along, box["y"] + 140, steps=8) if along else None
+        tab.mouse.up()
+        expect(tab.locator("#classify-answer img").first).not_to_have_attribute("src", before)
+        expect(entries).to_have_count(2)  # the drawing, and one sketch
+        assert canvas.evaluate(content) != blank
+        before = tab.locator("#classify-answer img").first.get_attribute("src")
     tab.locator("#sketch").get_by_role("button", name="Clear").click()
     assert canvas.evaluate(content) == blank
     expect(tab.locator("#classify-answer .placeholder")).to_be_visible()
+
+
+def test_to_clear_the_pad_leaves_another_answer(page):
+    events, cleared = ClassifyEvents(page.models), SimpleNamespace(picture=None)
+    kept = events.classify_sketch(cleared, "tiny-fashion", "crop", {"link": {"drawing": "dress"}, "label": "dress"})
+    assert kept == (gr.skip(), gr.skip())
+    assert events.classify_sketch(cleared, "tiny-fashion", "crop", {"sketch": "5"})[1] == {}
+
+
+def test_an_answer_is_linked_with_what_made_it(page):
+    shown = ClassifyEvents(page.models).classify_drawing(["trouser"], "tiny-fashion", "pad")[1]
+    assert shown["link"] == {"drawing": "trouser", "model": "tiny-fashion", "fit": "pad"}
 
 
 @pytest.mark.parametrize("url", [None, "", "data:text/html;base64,AAAA", "data:image/png;base64,%%%"])
@@ -180,9 +198,10 @@ def test_what_is_no_sketch(url):
         sketched(url)
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-def test_chinese_and_narrow(open_page, picture, width):
-    tab = open_page("?tab=classify", locale="zh-CN", viewport={"width": width, "height": 900})
+@pytest.mark.parametrize(("width", "locale"), [(390, "zh-HK"), (1440, "zh-CN")])
+def test_chinese_and_narrow(open_page, picture, width, locale):
+    tab = open_page("?tab=classify", locale=locale, viewport={"width": width, "height": 900})
+    expect(tab.locator("#classify-button")).to_have_text("识别")
     upload(tab, picture)
     assert set(answered(tab)) == {"猫", "狗", "包"}
     assert tab.evaluate("document.documentElement.scrollWidth") <= width

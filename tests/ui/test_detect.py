@@ -4,6 +4,8 @@ import base64
 import csv
 import io
 import json
+import re
+import shutil
 
 import gradio as gr
 import numpy as np
@@ -107,6 +109,20 @@ def test_several_pictures_and_one_that_is_none(open_page, pictures, tmp_path):
     assert tab.evaluate("window.once")  # it was not while the work went on
     expect(tab.locator("#overview .skipped")).to_contain_text("c.png: image: cannot be read")
     assert len(json.loads(saved(tab, "detections.coco.json", "#overview"))["images"]) == 2
+
+
+def test_pictures_of_one_name_are_told_apart(page, pictures, tmp_path):
+    files = []
+    for folder, name in (("a", "x.png"), ("b", "3 x.png"), ("c", "x.png")):
+        (tmp_path / folder).mkdir()
+        files.append({"path": shutil.copy(pictures[0], tmp_path / folder / name), "orig_name": name})
+    *_, found = DetectEvents(page.models).detect_several(files, "tiny-detector", 0.5, lambda *_, **__: None)
+    assert re.findall('scope="row">([^<]*)', found) == ["x.png", "3 x.png", "3 3 x.png"]
+
+
+def test_an_answer_is_linked_with_the_model_that_made_it(page):
+    *_, shown = DetectEvents(page.models).detect_example("tiny-detector", 0.5)
+    assert shown["link"]["model"] == "tiny-detector" and "example" in shown["link"]
 
 
 def test_an_example_is_drawn_searched_and_linked(open_page, page):

@@ -208,10 +208,16 @@ def test_stop_stops_the_work(open_page, generator):
     tab.locator("#drawing img").first.wait_for(timeout=20_000)
     assert generator.running == 1
     stop = tab.get_by_role("button", name="Stop")
+    late = lambda route: (tab.wait_for_timeout(500), route.continue_())  # noqa: E731
+    tab.route("**/gradio_api/queue/join*", late)
     stop.click()
+    for button in (stop, tab.locator("#draw-button")):  # what would begin now, the end of this would settle
+        expect(button).to_be_disabled()
     wait_until_idle(generator)
     tab.locator('#drawing section[aria-busy="false"]').wait_for(timeout=10_000)
+    expect(tab.locator("#draw-button")).to_be_enabled()
     expect(stop).to_be_disabled()
+    tab.unroute("**/gradio_api/queue/join*")
     shown = pictures(tab)
     tab.wait_for_timeout(800)
     assert len(shown) == 4 and pictures(tab) == shown and tab.locator("#drawing a[download]").count() == 0
@@ -236,8 +242,9 @@ def test_the_same_picture_again_and_variations_of_it(open_page):
     draw(tab)
     third = pictures(tab)[2]
     tab.locator("#what-to-draw textarea").fill("something else")
-    finish(tab, tab.get_by_role("button", name="Again").nth(2).click)
+    finish(tab, lambda: tab.get_by_role("button", name="Again").nth(2).press("Enter"))
     assert pictures(tab) == [third]
+    assert tab.evaluate("document.activeElement.matches('#drawing section')")  # not the top of the page
     # the form is the visitor's: what is drawn next is not this seed for ever
     assert tab.get_by_label("Seed", exact=True).input_value() == "20"
     assert tab.locator("#what-to-draw textarea").input_value() == "something else"

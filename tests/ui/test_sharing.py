@@ -61,6 +61,9 @@ def test_the_address_names_the_tab(open_page):
     expect(tab).to_have_url(re.compile(r"/\?tab=translate&__theme=dark$"))
     tab.reload()
     expect(tab.get_by_role("tab", name="Translate")).to_have_attribute("aria-selected", "true")
+    for name in ("Image", "Detect", "About", "Image"):
+        tab.get_by_role("tab", name=name).click()
+    expect(tab).to_have_url(re.compile(r"/\?tab=detect&__theme=dark$"))  # which is shown again
 
 
 def test_without_run_a_visitor_clicks(open_page):
@@ -122,14 +125,17 @@ def test_what_is_too_long_for_a_link_is_saved_and_opened(open_page, tmp_path):
     assert saved["tab"] == "text" and saved["inputs"]["prompt"] == prompt and saved["inputs"]["seed"] == 9
     saved["inputs"] |= {"prompt": "Once", "max_new_tokens": 8}
     (tmp_path / "saved.json").write_text(json.dumps(saved))
-    (tmp_path / "other.json").write_text('{"a": 1}')
+    for name, content in (("other.json", '{"a": 1}'), ("none.json", '{"tab": "detect", "inputs": null}')):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "nowhere.json").write_text('{"tab": "nowhere", "inputs": {}}')
     tab.get_by_role("button", name="In this browser").click()
-    for name in ("other.json", "saved.json"):
+    for name in ("other.json", "none.json", "nowhere.json", "saved.json"):
         with tab.expect_file_chooser() as chooser:
             tab.get_by_role("button", name="Open a saved result").click()
         chooser.value.set_files(tmp_path / name)
-        if name == "other.json":
+        if name != "saved.json":
             expect(tab.locator(".said [role=status]:visible")).to_contain_text("no saved result")
+            tab.evaluate("document.getElementById('said-text').textContent = ''")
     assert done(tab).startswith("Once")
     assert tab.locator("#prompt textarea").input_value() == "Once"
 
@@ -177,6 +183,9 @@ def test_a_long_entry_of_the_history_opens_in_a_new_tab(open_page):
     with tab.context.expect_page() as opened:
         tab.locator(".history li a").click(button="middle")
     assert "saved=" in opened.value.url
+    assert done(opened.value) == text
+    opened.value.evaluate("[sessionStorage, localStorage].forEach((kept) => kept.removeItem('bigmodel-saved'))")
+    opened.value.reload()  # as after another entry
     assert done(opened.value) == text
     tab.get_by_role("button", name="Clear").click()
     expect(tab.locator(".history li")).to_have_count(0)
