@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bigmodel.config import VisionConfig
-from bigmodel.nn.checkpoint import load_fitting, read_weights, write_weights
+from bigmodel.nn.checkpoint import fitting, load_fitting, read_weights, write_weights
 from bigmodel.nn.vision import Stem, VisionTransformer, initialise
 from bigmodel.training.pictures import normalise
 
@@ -91,10 +91,11 @@ def load_model(folder):
 
     Raises:
         ConfigError: config.json is missing or lacks a key.
-        RuntimeError: the weights do not fit the configuration.
+        ModelFolderError: the weights do not fit.
     """
     values, state = read_weights(folder)
-    return load_weights(ImageClassificationModel(VisionConfig.from_vit(values), len(values["id2label"])), state)
+    with fitting(folder):
+        return load_weights(ImageClassificationModel(VisionConfig.from_vit(values), len(values["id2label"])), state)
 
 
 def load_weights(model, state):

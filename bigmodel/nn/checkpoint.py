@@ -1,6 +1,7 @@
 """Weights and configurations as Hugging Face files: a CausalLM as Qwen3's, an EncoderDecoder as T5's."""
 
 import math
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -84,19 +85,33 @@ def read_tensors(folder):
         raise ModelFolderError(f"{path} cannot be read: {error}") from error
 
 
+@contextmanager
+def fitting(folder):
+    """Name the folder whose weights are loaded meanwhile, where they do not fit.
+
+    Raises:
+        ModelFolderError: they are not those of its config.json, or a model's of another version.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error).strip().splitlines()[-1].strip()
+        raise ModelFolderError(f"{folder}: its weights fit neither its config.json nor this version; {said}") from error
+
+
 def from_pretrained(folder):
     """Read the folder that save_pretrained wrote and return a CausalLM or an EncoderDecoder in evaluation mode.
 
     Raises:
-        ConfigError, ModelFolderError: a file is missing or broken, or config.json lacks a key.
-        RuntimeError: the weights do not fit the configuration.
+        ConfigError, ModelFolderError: a file is missing or broken, config.json lacks a key, or the weights do not fit.
     """
     values, state = read_weights(folder)
     if values.get("model_type") == "t5":
         model = EncoderDecoder(*TransformerConfig.from_t5(values))
     else:
         model = CausalLM(TransformerConfig.from_qwen3(values))
-    return load_weights(model, state)
+    with fitting(folder):
+        return load_weights(model, state)
 
 
 def load_weights(model, state):

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bigmodel.config import VisionConfig
-from bigmodel.nn.checkpoint import load_fitting, read_weights, write_weights
+from bigmodel.nn.checkpoint import fitting, load_fitting, read_weights, write_weights
 from bigmodel.nn.vision import Stem, VisionTransformer, initialise
 from bigmodel.object_detection.matching import set_loss
 
@@ -116,11 +116,12 @@ def load_model(folder):
 
     Raises:
         ConfigError: config.json is missing or lacks a key.
-        RuntimeError: the weights do not fit the configuration.
+        ModelFolderError: the weights do not fit.
     """
     values, state = read_weights(folder)
     model = ObjectDetectionModel(VisionConfig.from_vit(values), len(values["id2label"]))
-    model.load_state_dict(state)
+    with fitting(folder):
+        model.load_state_dict(state)
     return model.eval()
 
 

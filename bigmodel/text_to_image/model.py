@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from bigmodel.config import read_json
 from bigmodel.nn.attention import Attention
-from bigmodel.nn.checkpoint import read_weights, write_weights
+from bigmodel.nn.checkpoint import fitting, read_weights, write_weights
 from bigmodel.nn.feed_forward import SwiGLU
 from bigmodel.nn.transformer import Transformer, initialise
 from bigmodel.text_to_image.config import TIME_MEAN, DiffusionConfig
@@ -215,10 +215,11 @@ def load_model(folder):
 
     Raises:
         ConfigError: config.json is missing or lacks a key.
-        RuntimeError: the weights do not fit the configuration.
+        ModelFolderError: the weights do not fit.
     """
     values, state = read_weights(folder)
-    return load_weights(DiffusionTransformer(DiffusionConfig.from_json(values)), state)
+    with fitting(folder):
+        return load_weights(DiffusionTransformer(DiffusionConfig.from_json(values)), state)
 
 
 def load_weights(model, state):

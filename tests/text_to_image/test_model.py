@@ -6,9 +6,10 @@ from statistics import NormalDist
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from bigmodel.config import TransformerConfig
-from bigmodel.errors import ConfigError
+from bigmodel.errors import ConfigError, ModelFolderError
 from bigmodel.runtime.artifacts import SHIPPED
 from bigmodel.text_to_image.config import PRESETS, TIME_MEAN, DiffusionConfig
 from bigmodel.text_to_image.model import (
@@ -155,6 +156,15 @@ def test_the_preset_makes_what_is_shipped():
     ours, shipped = PRESETS["emoji"]().shape, shape_of(SHIPPED / "emoji")
     words = dataclasses.replace(ours.text, vocab_size=shipped.text.vocab_size)  # which the tokenizer sets
     assert dataclasses.replace(ours, text=words) == shipped
+
+
+def test_weights_of_another_version_are_named(config, model, tmp_path):
+    save_model(model, tmp_path, about={"task": "text_to_image"})
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["text_position_embed"]
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(ModelFolderError, match='this version; Missing key.*"text_position_embed"'):
+        load_model(tmp_path)
 
 
 def test_a_word_is_another_in_another_place(model):
