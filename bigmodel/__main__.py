@@ -4,4 +4,5 @@ import sys
 
 from bigmodel.cli import main
 
+sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
 sys.exit(main())

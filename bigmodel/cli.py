@@ -57,7 +57,6 @@ def main(argv=None):
         argv: the words after ``python -m bigmodel``; None takes them from the process.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
     try:
         arguments = build_parser(argv).parse_args(argv)
         return arguments.run(arguments) or 0

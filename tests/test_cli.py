@@ -1,5 +1,6 @@
 """The command line: lazily imported commands, and errors in one line."""
 
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,12 @@ def test_a_file_that_cannot_be_had_is_one_line(command, capsys, monkeypatch, tmp
     monkeypatch.setattr(command, "run", lambda _: (tmp_path / "a" / "b").write_text("c"))
     assert cli.main(["echo", "text"]) == 2
     assert re.fullmatch(r"error: .*No such file or directory: '.*b'\n", capsys.readouterr().err)
+
+
+def test_a_name_that_is_no_text_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "bigmodel", "classify", "--model", str(tmp_path), b"\xff.png"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": "utf-8"})
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
 
 
 def test_user_error_is_one_line_and_status_2(command, capsys):

@@ -67,8 +67,7 @@ def train(config, data, folder, *, preset_name=None):
     """
     data, folder = Path(data), Path(folder)
     pictures, valid = (read_pictures(data / config.corpus, split) for split in ("train", "valid"))
-    size, mix = config.shape.sample_size, {"counts": config.counts, "in_order": config.in_order}
-    composer = Composer(pictures, config.things, size, **mix)
+    composer = Composer(pictures, config.things, config.shape.sample_size, config.counts, config.in_order)
     tokenizer = load_tokenizer(config, pictures, folder / "tokens")
     batches = CaptionedBatches(config, pictures, composer, tokenizer)
     model = make_model(config, tokenizer.get_vocab_size())
