@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Remakes every shipped model: data -> training -> ONNX with parity -> figures -> card. What else a shipped one had, such
-# as the lessons of emoji, its preset's docstring says.
+# Remakes every shipped model: data -> training -> ONNX with parity -> figures -> card. A card names its model's preset,
+# and the preset's docstring says what else it had.
 #   export/reproduce.sh DATA [MODEL ...]      DATA: folder of the corpora, or of its parts text/ and image/
 #   PRESET_SUFFIX=-gpu export/reproduce.sh …  the larger presets, for a GPU
 #   TRAINED=1 export/reproduce.sh …           from the weights in runs/, such as those that gpu.sh brought

@@ -141,11 +141,7 @@ class DecoderGraph:
     def head(self, x):
         """Write the outputs: the logits of the last positions, and the likeliest tokens."""
         graph, config, last = self.graph, self.config, self.last_positions(x)
-        if self.weights.dtype == TensorProto.FLOAT:
-            self.weights.linear(graph, last, self.head_name, outputs=["logits"])
-        else:
-            logits = self.weights.linear(graph, last, self.head_name)
-            graph.op("Cast", logits, outputs=["logits"], to=TensorProto.FLOAT)
+        self.weights.logits(graph, last, self.head_name, outputs=["logits"])
         count = min(CANDIDATES, config.vocab_size)
         graph.op("TopK", "logits", graph.constant("candidates", np.array([count])), outputs=["top_logits", "top_ids"])
         graph.output("logits", TensorProto.FLOAT, ["batch", "kept", config.vocab_size])

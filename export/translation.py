@@ -174,9 +174,7 @@ def decoder_graph(decoder, weights, tensors):
         x = graph.op("Add", x, stack.linear(mixed, f"{prefix}.1.EncDecAttention.o"))
         normed = stack.norm(x, f"{prefix}.2.layer_norm")
         x = graph.op("Add", x, stack.feed_forward(normed, f"{prefix}.2.DenseReluDense"))
-    logits = weights.linear(graph, stack.norm(x, "decoder.final_layer_norm", decoder.hidden_size**-0.5), EMBEDDING)
-    if weights.dtype != TensorProto.FLOAT:
-        logits = graph.op("Cast", logits, to=TensorProto.FLOAT)
+    logits = weights.logits(graph, stack.norm(x, "decoder.final_layer_norm", decoder.hidden_size**-0.5), EMBEDDING)
     names = ["top_log_probs", "top_ids"]
     graph.op("TopK", graph.op("LogSoftmax", logits, axis=-1), "num_candidates", outputs=names)
     for name, kind in zip(names, (TensorProto.FLOAT, TensorProto.INT64), strict=True):

@@ -73,6 +73,10 @@ class DenseWeights:
         """The same, whatever the store does to other layers: for values whose smallest steps count."""
         return self.linear(graph, x, *names)
 
+    def logits(self, graph, x, name, outputs=1):
+        """A head's answers, in 32 bits."""
+        return self.linear(graph, x, name, outputs=outputs)
+
 
 class ExternalWeights(DenseWeights):
     """Weights that stay in model.safetensors; ONNX Runtime stacks and transposes them while it loads the graph.
@@ -138,3 +142,8 @@ class ExternalWeights(DenseWeights):
         parts = [self.matrix(graph, name) for name in names]
         stacked = graph.op("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
         return graph.op("MatMul", x, graph.op("Transpose", stacked, perm=[1, 0]), outputs=outputs)
+
+    def logits(self, graph, x, name, outputs=1):
+        """See DenseWeights. A product of 16 bits would round logits of 8 and more to 1/128, and make equals of them."""
+        x, weight = (graph.op("Cast", value, to=TensorProto.FLOAT) for value in (x, self.matrix(graph, name)))
+        return graph.op("MatMul", x, graph.op("Transpose", weight, perm=[1, 0]), outputs=outputs)

@@ -43,7 +43,9 @@ def table(artifacts):
         minutes = Counter()
         for run in (*notes.earlier(facts), facts):
             minutes[run.get("hardware", facts.get("hardware"))] += run.get("minutes", 0)
-        time = ", ".join(f"{count:.0f} min on {hardware}" for hardware, count in minutes.items() if count)
+        time = ", ".join(
+            f"{count:.{int(count < 10)}f} min on {hardware}" for hardware, count in minutes.items() if count
+        )
         first = name, size, time
         for figure in metrics["results"]:
             if figure["engine"] == "onnx-cpu" and figure["name"] in SHOWN:

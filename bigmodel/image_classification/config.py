@@ -142,19 +142,19 @@ def _gpu(config, minutes, hidden_size, layers, channels):
 
 
 def photos_gpu():
-    """CIFAR-10 on one GPU: 4 M parameters, 1.5 minutes; not measured yet.
+    """CIFAR-10 on one GPU: 4 M parameters, 1.3 minutes beside three other trainings; 89 % of the test pictures right.
 
     python -m bigmodel train image_classification --preset photos-gpu --data DATA
     """
-    return _gpu(photos(), 1.5, 192, 7, (64, 128, 128, 192, 192))
+    return _gpu(photos(), 1.3, 192, 7, (64, 128, 128, 192, 192))
 
 
 def fashion_gpu():
-    """Fashion-MNIST on one GPU: 1 M parameters, half a minute; not measured yet.
+    """Fashion-MNIST on one GPU: 1 M parameters, 24 seconds beside other trainings; 92.5 % right, not shipped.
 
     python -m bigmodel train image_classification --preset fashion-gpu --data DATA
     """
-    return _gpu(fashion(), 0.5, 128, 4, (48, 64, 64, 128))
+    return _gpu(fashion(), 0.4, 128, 4, (48, 64, 64, 128))
 
 
 PRESETS = {"photos": photos, "fashion": fashion, "photos-gpu": photos_gpu, "fashion-gpu": fashion_gpu}

@@ -38,7 +38,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if smoothing:  # log z is a logit less its log p
                 loss = loss + smoothing * logits.gather(1, target).to(wide_type)
                 loss = loss - (rows * mean).sum(-1, keepdim=True)  # no product: autocast would round it
-            total += (loss * counted).sum()
+            total = total + (loss * counted).sum()  # torch 2.11 compiles += on what is returned to no gradient
             if need_grad:
                 grad = _less_target(log_p.exp_(), target, 1 - smoothing).to(hidden.dtype)
                 grad_hidden[start : start + step] = (grad @ low - mean.to(hidden.dtype)) * counted

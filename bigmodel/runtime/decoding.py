@@ -6,8 +6,8 @@ any step.
 
 On a device the cache, a step's inputs and its outputs stay there: a step copies a token and a length a slot to it, and
 the likeliest tokens back. All logits are copied when they are asked for. A step then runs the first 1, 2, 4 … slots,
-whoever writes in them, so that CUDA can record few runs and replay them. None of that has run on a GPU yet; the tests
-run it with a device that is the host's memory, copies included.
+whoever writes in them, so that CUDA can record few runs and replay them. The tests run that with a device that is the
+host's memory, copies included.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -4,7 +4,7 @@ Environment:
     BIGMODEL_PROVIDERS: providers to try in this order, such as "cuda,cpu".
     BIGMODEL_THREADS: threads of a CPU session.
     BIGMODEL_SPINNING: 1 lets idle threads spin: faster on an idle machine, slower on a busy one.
-    BIGMODEL_CUDA_GRAPH: 1 lets CUDA record runs and replay them whole; not proven on a GPU yet.
+    BIGMODEL_CUDA_GRAPH: 1 lets CUDA record runs and replay them whole; what that gains was not measured yet.
 """
 
 import os

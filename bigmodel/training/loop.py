@@ -230,8 +230,11 @@ class Trainer:
 
     def take_step(self, share):
         """Take one optimiser step at ``share`` of the peak rate and return the loss, a tensor that is not yet read."""
-        loss = self.gradients()
-        return loss.where(self.update(share).isfinite(), math.nan)  # such a gradient has spoilt the weights
+        loss, norm = self.gradients(), self.update(share)
+        sound = norm.isfinite()  # any other gradient has spoilt the weights
+        if self.step <= self.settings.log_every:  # compiled, a loss may lose its gradient; later all may be learnt
+            sound &= norm > 0
+        return loss.where(sound, math.nan)
 
     def next_batch(self):
         """Return the tensors of the next batch, on the run's device."""
@@ -276,8 +279,9 @@ class Trainer:
             loss /= self.world
         self.loss = loss = loss.item()
         if not math.isfinite(loss):
-            text = f"the loss or its gradient is not finite at step {self.step}"
-            raise TrainingError(f"{text}; the last checkpoint is kept in {self.folder}; try a lower learning rate")
+            text = f"the loss or its gradient is not finite, or the first gradients are 0, at step {self.step}"
+            hint = "try a lower learning rate, or --no-compile"
+            raise TrainingError(f"{text}; the last checkpoint is kept in {self.folder}; {hint}")
         tokens = self.data.tokens_per_step * self.settings.accumulation
         speed = tokens * self.step / max(self.seconds, 1e-9)
         left = self.seconds * (1 - progress) / max(progress, 1e-9)

@@ -142,6 +142,7 @@ def test_uploads_hold_whole_trainings_up_to_a_limit(tmp_path, monkeypatch):
         return [tmp_path / "one", tmp_path / "two"] if config.name in ("emoji", "scenes") else []
 
     monkeypatch.setattr(gpu, "fill", fill)
+    monkeypatch.setattr(gpu, "RUNS", tmp_path / "runs")  # here may be judges
     gpu.prepare(tmp_path, tmp_path / "up", list(sizes), "-gpu", limit=1_000_000)
     indices = [read_json(tmp_path / "up" / name / "index.json") for name in "123"]
     found = [[row["preset"].removesuffix("-gpu") for row in index] for index in indices]

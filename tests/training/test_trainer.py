@@ -154,12 +154,20 @@ class Broken(torch.nn.Module):
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(make_trainer, where, after):
     trainer = make_trainer(accumulation=1, ema=None)
     trainer.module.model = Broken(trainer.model, after, where)
-    with pytest.raises(TrainingError, match="not finite at step 15.*lower learning rate"):
+    with pytest.raises(TrainingError, match="not finite.* at step 15.*lower learning rate"):
         trainer.run()
     state = checkpoint(trainer)
     assert state["step"] == 10
     assert all(weight.isfinite().all() for weight in state["model"].values())
     assert make_trainer(accumulation=1, ema=None).step == 10
+
+
+def test_a_model_that_gets_no_gradient_does_not_train_on(make_trainer):
+    trainer = make_trainer(accumulation=1, ema=None)
+    loss = trainer.model.loss
+    trainer.model.loss = lambda *batch: loss(*batch).detach() + 0 * sum(p.sum() for p in trainer.model.parameters())
+    with pytest.raises(TrainingError, match="gradients are 0, at step 5.*--no-compile"):
+        trainer.run()
 
 
 def test_a_bad_loss_after_the_last_report_is_not_saved(make_trainer):
