@@ -150,6 +150,7 @@ def launch(demo, **options):
     demo.models.open_all()
     if wait:
         operation.serve()
+        demo.models.close()
     return launched
 
 

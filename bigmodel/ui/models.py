@@ -11,6 +11,8 @@ from bigmodel.runtime.artifacts import fetch, is_hub_id
 from bigmodel.ui import logs, zero_gpu
 from bigmodel.ui.texts import titled
 
+CLOSE_S = 10  # for the model that is being opened when the page closes
+
 
 @dataclass
 class Entry:
@@ -60,7 +62,7 @@ class Models:
 
     def __init__(self, roots, loaders):
         self.loaders, self.loans, self.watch = loaders, zero_gpu.Loans(), lambda function, name: function
-        self.entries = {}
+        self.entries, self._opener, self._closing = {}, None, False
         for found in _found(roots):
             entry = self._named(found) if isinstance(found, str) else self._describe(found)
             self.entries[entry.name] = entry
@@ -86,14 +88,22 @@ class Models:
 
     def open_all(self):
         """Open every model in a background thread, and return the thread."""
-        thread = threading.Thread(target=self.wait, name="open-models", daemon=True)
-        thread.start()
-        return thread
+        self._opener = threading.Thread(target=self.wait, name="open-models", daemon=True)
+        self._opener.start()
+        return self._opener
 
     def wait(self):
         """Open every model that is not open yet; faults are kept, not raised."""
         for entry in list(self.entries.values()):
+            if self._closing:
+                return
             self._open(entry)
+
+    def close(self):
+        """Open no further model, and wait a while for the one in hand: a process that ends within it aborts."""
+        self._closing = True
+        if self._opener:
+            self._opener.join(CLOSE_S)
 
     def _open(self, entry):
         with entry.lock:

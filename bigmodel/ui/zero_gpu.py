@@ -6,8 +6,8 @@ model's folder again, on CUDA, and keeps it open for the next call. ZeroGPU's ow
 alone; it imports torch.
 
 A loan takes about a second, and three or four where its process is new; a visitor has some minutes of them a day. The
-small models of this page write a text, translate a page, look at a picture and draw four in less, on the CPU. What
-gains by it are drawings of many steps, and files.
+small models of this page write a text, translate a page and look at a picture in less, on the CPU; four drawings of ten
+steps take it five seconds. What gains by a loan are drawings, and files.
 
 Environment:
     BIGMODEL_ZERO_GPU: tasks that borrow a GPU, of text_to_image and translation, which both do by default; or "none".
@@ -21,7 +21,7 @@ from bigmodel.errors import ConfigError, ProviderError
 from bigmodel.runtime import lent
 from bigmodel.ui import logs
 
-STEPS = 25  # of pictures, from which a loan gains; however many they are, since a GPU's look a little different
+STEPS = 10  # of pictures, from which a loan gains; however many they are, since a GPU's look a little different
 DRAWING_S = 15  # of a loan: opening the model takes most of it
 CHARACTERS = 20_000  # of a file from which a loan gains: a core translates 4,000 a second
 PART = 30_000  # characters of a file for one loan: what is lost where it is overrun

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,26 @@ def test_every_fault_names_its_file(tmp_path):
         assert faults[f"odd{i}"] == f"odd{i}/config.json: bigmodel is no description of a model"
     with pytest.raises(InputError, match="model: fails is not served"):
         models.get("fails", "t")
+
+
+def test_a_page_that_closes_ends_the_model_that_is_being_opened_and_opens_no_other(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text('{"bigmodel": {"task": "t"}}')
+    begun, go_on = threading.Event(), threading.Event()
+
+    def load(folder):
+        begun.set()
+        go_on.wait(60)
+        return folder.name
+
+    models = Models([tmp_path], {"t": load})
+    opener = models.open_all()
+    assert begun.wait(60)
+    threading.Timer(0.2, go_on.set).start()
+    models.close()
+    assert not opener.is_alive()
+    assert [entry.model for entry in models.entries.values()] == ["a", None]
 
 
 def test_two_models_of_one_name(tmp_path):
