@@ -20,7 +20,7 @@ def _limit(default, reason, *, lowest=1):
 class Limits:
     """The limits of one server; see each one's reason. All are whole numbers."""
 
-    prompt_characters: int = _limit(4000, "of a prompt: models see some 500 tokens of it")
+    prompt_characters: int = _limit(4000, "of a prompt: models see some 500 or 1,000 tokens of it")
     passage_characters: int = _limit(20_000, "of a text that is gone on from")
     new_tokens: int = _limit(1024, "that one request may write: some seconds of one core")
     text_characters: int = _limit(5000, "of a text to translate: two pages, some seconds of work")

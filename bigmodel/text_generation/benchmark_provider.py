@@ -13,6 +13,7 @@ bytes a second that a copy on that device has just reached, read and written.
 """
 
 import statistics
+import sys
 import time
 
 from bigmodel.config import read_json, write_json
@@ -56,6 +57,7 @@ def compare(path, arguments):
         for name, times in measure(engines, batch, arguments, config["vocab_size"], absent).items():
             limit = bandwidth / step_bytes(engines[name], config, batch, arguments)
             rows.append(row(name, batch, arguments.new, times, limit))
+            print(line(rows[-1]), file=sys.stderr)  # at once: on a GPU one may not have the time for all batches
     result = {
         **speed.about(arguments.threads),
         **peers.surroundings(device),
@@ -208,6 +210,13 @@ def row(name, batch, new, times, steps_per_second):
     }
 
 
+def line(r):
+    """Return a row of the table as text."""
+    return (
+        f"{r['case']:12}{r['engine']:28}{r['per_second']:12.0f}{r['first_token_ms']:12.1f}{r['bandwidth_share']:14.1%}"
+    )
+
+
 def table(result):
     """Return the figures as text."""
     versions = ", ".join(map(" ".join, result["versions"].items()))
@@ -216,9 +225,6 @@ def table(result):
         f"{result['bandwidth_bytes_per_second'] / 1e9:.1f} GB/s, {versions}",
         f"{'':12}{'engine':28}{'tokens/s':>12}{'first, ms':>12}{'of bandwidth':>14}",
     ]
-    lines += [
-        f"{r['case']:12}{r['engine']:28}{r['per_second']:12.0f}{r['first_token_ms']:12.1f}{r['bandwidth_share']:14.1%}"
-        for r in result["rows"]
-    ]
+    lines += map(line, result["rows"])
     lines += [f"{case}: ours is {r['ratio']:.2f} times {r['best_peer']}" for case, r in result["ratios"].items()]
     return "\n".join([*lines, *(f"absent: {name}: {reason}" for name, reason in result["absent"].items())])

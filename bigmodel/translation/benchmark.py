@@ -16,6 +16,7 @@ import argparse
 import math
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from importlib.util import find_spec
@@ -33,6 +34,7 @@ from bigmodel.translation.data import COLUMNS
 from bigmodel.translation.runtime import Translator
 
 BATCHES, BEAMS = (1, 16), (1, 5)  # sentences together
+SHAPE = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser):
@@ -114,7 +116,7 @@ class Transformers:
 
     Args:
         folder, config, threads, device: of the model and its running.
-        compiled: with a static cache and its forward compiled.
+        compiled: with a static cache and its forward compiled, once for each SHAPE tokens of a source.
     """
 
     def __init__(self, folder, config, threads, device, compiled=False):
@@ -125,14 +127,14 @@ class Transformers:
         self.torch, self.end, self.device = torch, config["eos_token_id"], device
         dtype = peers.weights_type(device)
         self.model = T5ForConditionalGeneration.from_pretrained(folder, dtype=dtype).to(device).eval()
-        self.options = peers.compiled_generation() if compiled else {}
+        self.options, self.shape = (peers.compiled_generation(), SHAPE) if compiled else ({}, 1)
 
     def translate(self, sources, num_beams):
         """See Ours."""
-        torch, longest = self.torch, max(map(len, sources))
-        ids = torch.tensor([source + [self.end] * (longest - len(source)) for source in sources])
-        mask = torch.arange(longest) < torch.tensor([[len(source)] for source in sources])
-        options = {"num_beams": num_beams, "do_sample": False, "max_new_tokens": _limit(max(sources, key=len))}
+        torch, length = self.torch, math.ceil(max(map(len, sources)) / self.shape) * self.shape
+        ids = torch.tensor([source + [self.end] * (length - len(source)) for source in sources])
+        mask = torch.arange(length) < torch.tensor([[len(source)] for source in sources])
+        options = {"num_beams": num_beams, "do_sample": False, "max_new_tokens": _limit(range(length))}
         with torch.inference_mode():
             ids, mask = ids.to(self.device), mask.long().to(self.device)
             rows = self.model.generate(ids, attention_mask=mask, length_penalty=1.0, **options, **self.options)
@@ -254,6 +256,8 @@ def measure(engines, sources, rounds, cases, absent):
             cpu, wall = (len(sources) / statistics.median(column) for column in zip(*pairs, strict=True))
             values = {"sentences_per_cpu_second": round(cpu, 2), "sentences_per_second": round(wall, 2)}
             rows.append({"engine": name, "batch": size, "beams": beams, **values})
+            # at once: on a GPU one may not have the time for all cases
+            print(f"{name}, {_case(rows[-1])}: {wall:.1f} sentences/s", file=sys.stderr)
     return rows, outputs
 
 

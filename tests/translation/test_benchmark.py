@@ -37,6 +37,21 @@ def test_on_a_provider(quantized_folder, tmp_path, capsys, monkeypatch, one_thre
     assert cli.main([*command, "--provider", "vulkan"]) == 2
 
 
+def test_what_is_compiled_meets_few_shapes(exact_folder, one_thread):
+    config, shapes = read_json(exact_folder / "config.json"), []
+    engine = benchmark.Transformers(exact_folder, config, 1, torch.device("cpu"), compiled=True)
+
+    def generate(ids, *, attention_mask, max_new_tokens, **options):
+        shapes.append((*ids.shape, max_new_tokens))
+        assert attention_mask.sum(1).tolist() == [len(source) for source in sources]
+        return torch.tensor([[0, 5, engine.end]] * len(ids))
+
+    engine.model.generate = generate
+    for sources in ([[4] * 3, [4] * 9], [[4] * 32, [4]], [[4] * 33, [4]]):
+        assert engine.translate(sources, 1) == [[5], [5]]
+    assert shapes == [(2, 32, 74), (2, 32, 74), (2, 64, 138)]
+
+
 def test_a_peer_that_fails_in_one_case_is_absent_there(tmp_path, exact_folder, capsys, monkeypatch, one_thread):
     ours = benchmark.Transformers.translate
 
