@@ -38,7 +38,7 @@ class Limits:
     caption_characters: int = _limit(500, "of what is to be drawn: models read some 20 words of it")
     drawings: int = _limit(8, "pictures of one request: work grows with them")
     drawing_steps: int = _limit(100, "of a picture: more change nothing that can be seen")
-    drawing_seconds: int = _limit(60, "of work until pictures are given up where they stand")
+    drawing_seconds: int = _limit(120, "of work until pictures are given up where they stand")
     drawings_at_once: int = _limit(2, "steps of long drawings: each takes all threads")
     requests_in_turn: int = _limit(8, "that translate, as many that draw: more wait in the queue")
     queue_length: int = _limit(32, "of all who wait; who comes later gets 503 instead of minutes of waiting")

@@ -2,7 +2,7 @@
 # Remakes every shipped model: data -> training -> ONNX with parity -> figures -> card. A card names its model's preset,
 # and the preset's docstring says what else it had.
 #   export/reproduce.sh DATA [MODEL ...]      DATA: folder of the corpora, or of its parts text/ and image/
-#   PRESET_SUFFIX=-gpu export/reproduce.sh …  the larger presets, for a GPU
+#   PRESET_SUFFIX= export/reproduce.sh …      by the presets for CPU cores alone; with -gpu by the larger ones alone
 #   TRAINED=1 export/reproduce.sh …           from the weights in runs/, such as those that gpu.sh brought
 #   ARTIFACTS=FOLDER export/reproduce.sh …    writes the model folders there instead of export/artifacts
 # A run goes on from its checkpoint. What improves the page most comes first.
@@ -12,12 +12,14 @@ data=$(absolute "$1")
 shift
 if [ -n "${ARTIFACTS:-}" ]; then ARTIFACTS=$(absolute "$ARTIFACTS"); fi
 cd "$(dirname "$0")/.."
-suffix=${PRESET_SUFFIX:-}
 pairs="en-de en-zh lzh-zh"
-if [ "$suffix" = -gpu ]; then pairs=multilingual; fi
+if [ "${PRESET_SUFFIX-}" = -gpu ]; then pairs=multilingual; fi
 for name in ${*:-emoji $pairs stories poetry photos fashion scenes blood-cells}; do
     model=${ARTIFACTS:-export/artifacts}/$name
-    part=image
+    part=image suffix=${PRESET_SUFFIX-}
+    if [ -z "${PRESET_SUFFIX+said}" ]; then
+        case $name in emoji | stories | poetry | photos) suffix=-gpu ;; esac
+    fi
     case $name in
         emoji) task=text_to_image ;;
         photos | fashion) task=image_classification ;;

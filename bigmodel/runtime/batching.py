@@ -18,6 +18,7 @@ _AHEAD = 64  # tokens that a text may be ahead of a slow reader
 _POLL_S = 0.02  # a text may leave without a signal, see SharedBatch.leave
 _SAFETY_S = 0.25  # one who does not lead is woken; this is for what nobody thought of
 _PROMPT_TOKENS = 64  # read in one step at most, but one prompt whole; those who write wait no longer
+_LONG_S = 0.1  # of reading, after which those who write have as much time before the next that comes
 
 
 @dataclass
@@ -109,7 +110,7 @@ class SharedBatch:
         self.suppressed = np.array(sorted(suppressed), np.int64)
         self._banned = np.zeros(decoder.vocab_size, bool)
         self._banned[self.suppressed] = True
-        self._rows = {}  # slot -> Row
+        self._rows, self._rest = {}, 0.0  # slot -> Row; time.monotonic() before which nobody is let in
         self._arrivals = deque()
         self._lock = threading.Lock()  # of the one who leads
 
@@ -190,7 +191,7 @@ class SharedBatch:
         rows = [self._rows[slot] for slot in sorted(self._rows)]
         rows = [row for row in rows if not row.ended and row.wanted and row not in arrived]
         full = [row for row in rows if self.decoder.lengths[row.slot] == self.decoder.max_length]
-        for row in full:
+        for row in full[:1]:  # to read half a text again takes long: one in a step
             self._safely([row], partial(self._make_room, row))
         rows = [row for row in rows if row not in full]
         if rows:
@@ -209,7 +210,9 @@ class SharedBatch:
 
     def _admit(self, free):
         """Let those who wait in, as many as there are slots and as their prompts are short; return them."""
-        admitted, budget, waiting = [], _PROMPT_TOKENS, []
+        admitted, budget, waiting, begun = [], _PROMPT_TOKENS, [], time.monotonic()
+        if begun < self._rest and any(row.wanted and not row.ended for row in self._rows.values()):
+            return admitted
         while self._arrivals and budget > 0:
             wanted = self._arrivals.popleft()
             if wanted.cancelled:
@@ -227,6 +230,8 @@ class SharedBatch:
                 continue
             admitted.append(wanted)
         self._arrivals.extendleft(reversed(waiting))
+        spent = time.monotonic() - begun
+        self._rest = begun + 2 * spent if spent > _LONG_S else 0.0
         return admitted
 
     @staticmethod

@@ -55,7 +55,7 @@ class TextEvents:
                 kept = self._kept(event, passage, alternatives, values)
             request = Request.check(self.models, **values)
             generator = self.models.get(request.model, TASK)
-            writing = serve.write(generator, request, request.prompt + "".join(kept))
+            writing = serve.write(generator, request, _body(request, kept))
         except BigModelError as error:
             raise told(error) from None
         passage = self._passage(request, kept)
@@ -95,9 +95,7 @@ class TextEvents:
         passage |= {"prompt": request.prompt, "pieces": kept, "busy": True, "selected": None}
         named = {"title": request.title, "author": request.author, "seed": request.seed, "source": source}
         named["kept"] = len(kept)
-        # going on from a token is beginning with all that stands before, of which a model sees the end alone
-        prompt = (request.prompt + "".join(kept))[-LIMITS.prompt_characters :]
-        link = {name: getattr(request, name) for name in LINKED} | {"prompt": prompt}
+        link = {name: getattr(request, name) for name in LINKED} | {"prompt": _body(request, kept)}
         return {**passage, **named, "link": link}
 
     def _alternatives(self, passage, place=None):
@@ -107,8 +105,7 @@ class TextEvents:
         try:
             source = _dict(passage.get("source"))
             request = Request.check(self.models, prompt=passage.get("prompt"), **{n: source.get(n) for n in SOURCE})
-            body = request.prompt + "".join(_pieces(passage, place))
-            rows = self._rows(request, body)
+            rows = self._rows(request, _body(request, _pieces(passage, place)))
         except BigModelError:
             return {}
         return {"rows": rows, "place": place, "instead": pieces[place] if place < len(pieces) else ""}
@@ -169,6 +166,11 @@ class TextEvents:
             own = {}
         found = {name: own.get(name, value) for name, value in DEFAULTS.items()}
         return {**found, "max_new_tokens": min(found["max_new_tokens"], LIMITS.new_tokens)}
+
+
+def _body(request, pieces):
+    """Return what is gone on from: all that stands before, or its end, which is what a link can hold."""
+    return (request.prompt + "".join(pieces))[-LIMITS.prompt_characters :]
 
 
 def facts(generator, request, progress):

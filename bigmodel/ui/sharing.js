@@ -170,7 +170,11 @@
     const older = replaced ? earlier : entries;
     const others = older.filter((entry) => texts(entry) !== JSON.stringify(inputs));
     const all = [{ tab, inputs, label, sketch, pictures: picturesOf(values), typed }, ...others].slice(0, HISTORY_LIMIT);
-    while (all.length > 1 && JSON.stringify(all).length > HISTORY_CHARACTERS) all.pop();
+    while (all.length > 1 && JSON.stringify(all).length > HISTORY_CHARACTERS) {
+      const last = all.findLastIndex((entry) => entry.pictures && entry.pictures.length); // the oldest ones go first
+      if (last > 0) all[last] = { ...all[last], pictures: [] };
+      else all.pop();
+    }
     store(tab, all);
     return [all];
   };

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from contextlib import closing
 
-FREE_S = 5  # that each works at once, beside those that take turns: a page of text and some pictures need less
+FREE_S = 5  # that each works at once, beside those that take turns: a page of text and a picture or two need less
 _END = object()
 
 

@@ -7,7 +7,7 @@ alone; it imports torch.
 
 A loan takes about a second, and three or four where its process is new; a visitor has some minutes of them a day. The
 small models of this page write a text, translate a page and look at a picture in less, on the CPU; four drawings of ten
-steps take it five seconds. What gains by a loan are drawings, and files.
+steps take it five to ten seconds. What gains by a loan are drawings, and files.
 
 Environment:
     BIGMODEL_ZERO_GPU: tasks that borrow a GPU, of text_to_image and translation, which both do by default; or "none".

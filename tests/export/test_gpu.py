@@ -110,6 +110,7 @@ def test_reproduce_takes_weights_that_are_there(tmp_path, monkeypatch):
     (tmp_path / "python3").write_text('#!/bin/sh\necho "$@"\n')
     (tmp_path / "python3").chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "ARTIFACTS": "/there"}
+    environment.pop("PRESET_SUFFIX", None)
 
     def lines(*models, **more):
         command = ["bash", str(ROOT / "export/reproduce.sh"), str(tmp_path), *models]
@@ -120,6 +121,9 @@ def test_reproduce_takes_weights_that_are_there(tmp_path, monkeypatch):
         trained = [line.split() for line in lines(PRESET_SUFFIX=suffix) if " train " in line]
         tasks = {words[words.index("--preset") + 1]: words[3] for words in trained}
         assert tasks == {f"{model}{suffix}": gpu.find(f"{model}{suffix}")[0] for model in models}
+    trained = [line.split() for line in lines() if " train " in line]
+    shipped = {read_metrics(path)["training"]["preset"] for path in (ROOT / "export/artifacts").iterdir()}
+    assert {words[words.index("--preset") + 1] for words in trained} == shipped
     commands = lines("stories", TRAINED="1", PRESET_SUFFIX="-gpu")
     assert [line.split()[2] for line in commands] == ["export", "evaluate", "evaluate", "report"]
     assert "--model runs/stories-gpu/model --out /there/stories" in commands[0]

@@ -181,6 +181,48 @@ def test_work_beside_the_texts_finds_its_slot_while_all_are_taken():
         batch.run_alone(lambda decoder, slot: 1 / 0)
 
 
+def test_after_long_work_those_who_write_have_as_much_time(monkeypatch):
+    monkeypatch.setattr(batching, "_LONG_S", 0.05)
+    decoder = CountingDecoder(seconds=0.005)
+    batch = SharedBatch(decoder, [0])
+    one = row([1], 10_000, keep=50)
+    batch.join(one)
+    assert batch.read(one)
+    ends = time.monotonic() + 2
+
+    def ask():
+        while time.monotonic() < ends:
+            batch.run_alone(lambda decoder, slot: time.sleep(0.2))
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    count = 0
+    while time.monotonic() < ends:
+        count += len(batch.read(one))
+    batch.leave(one)
+    for asker in askers:
+        asker.join(60)
+    assert count > 40  # one between two pieces of work would be ten
+
+
+def test_of_texts_that_are_full_one_is_read_again_in_a_step():
+    decoder = CountingDecoder(slots=4)
+    batch = SharedBatch(decoder, [0])
+    texts = [row([i], 200, keep=50) for i in range(3)]
+    expected = [read_all(SharedBatch(CountingDecoder(), [0]), row([i], 200, keep=50)) for i in range(3)]
+    for one in texts:
+        batch.join(one)
+    found = [[] for _ in texts]
+    while not all(one.ended for one in texts):
+        for ids, one in zip(found, texts, strict=True):
+            ids += batch.read(one)
+    found = [ids + list(one.ready) for ids, one in zip(found, texts, strict=True)]
+    assert found == expected
+    again = [entry == ("prefill", entry[1], 51) for entry in decoder.log]
+    assert sum(again) >= 6 and not any(map(all, zip(again, again[1:], again[2:], strict=False)))
+
+
 def test_a_fault_of_the_decoder_is_told_to_those_whose_tokens_it_cost():
     decoder = CountingDecoder()
     batch = SharedBatch(decoder, [0])

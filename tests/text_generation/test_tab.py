@@ -44,6 +44,18 @@ def last(events, how="generate", passage=None, alternatives=None, data=None, **v
     return steps[-1][:3]
 
 
+def test_a_text_longer_than_a_link_goes_on_as_its_link_says(events, monkeypatch):
+    bodies, write = [], serve.write
+    monkeypatch.setattr(serve, "write", lambda *words: bodies.append(words[2]) or write(*words))
+    shown = {"prompt": "Once upon a time. " * 220, "pieces": ["and then it was late. "] * 20, "kept": 0}
+    shown["source"] = {"model": "tiny-stories", **POEM}
+    passage, _, _ = last(events, "alternatives", shown, {"place": 20}, {"token": " the"}, prompt=shown["prompt"])
+    assert len(passage["link"]["prompt"]) == 4000 and passage["link"]["prompt"].endswith("late.  the")
+    assert bodies == [passage["link"]["prompt"]]
+    again, _, _ = last(events, **passage["link"])
+    assert bodies[1] == bodies[0] and again["pieces"] == passage["pieces"][passage["kept"] :]
+
+
 def test_the_tab_launches_alone(models):
     assert isinstance(build(models), gr.Blocks)
 
