@@ -171,8 +171,8 @@
     const others = older.filter((entry) => texts(entry) !== JSON.stringify(inputs));
     const all = [{ tab, inputs, label, sketch, pictures: picturesOf(values), typed }, ...others].slice(0, HISTORY_LIMIT);
     while (all.length > 1 && JSON.stringify(all).length > HISTORY_CHARACTERS) {
-      const last = all.findLastIndex((entry) => entry.pictures && entry.pictures.length); // the oldest ones go first
-      if (last > 0) all[last] = { ...all[last], pictures: [] };
+      const seen = all.findLastIndex((entry) => entry.pictures && entry.pictures.length); // the oldest are lost first
+      if (seen > 0) all[seen] = { ...all[seen], pictures: [] };
       else all.pop();
     }
     store(tab, all);

@@ -348,6 +348,20 @@ def test_a_link_gives_the_same_pictures_and_the_visit_lists_them(open_page, page
     assert pictures(tab) == before
 
 
+def test_where_the_list_of_a_visit_is_full_old_pictures_go_before_entries(open_page):
+    tab = open_page("?tab=generate&prompt=a+rose&num_images=1&steps=1")
+    tab.evaluate("""() => {
+        const pictures = Array(4).fill("data:," + "a".repeat(12000));
+        const entry = (_, i) => ({ tab: "generate", inputs: { prompt: `thing ${i}` }, label: `thing ${i}`, pictures });
+        localStorage.setItem("bigmodel-generate", JSON.stringify(Array.from({ length: 40 }, entry)));
+    }""")
+    draw(tab)
+    counts = "JSON.parse(localStorage.getItem('bigmodel-generate')).map(({ pictures }) => pictures.length)"
+    tab.wait_for_function(f"{counts}.length === 41")
+    found = tab.evaluate(counts)
+    assert found[:2] == [1, 4] and found[-1] == 0 and found == [1, *sorted(found[1:], reverse=True)]
+
+
 def test_styles_examples_and_what_is_said_of_a_prompt(open_page):
     tab = open_page("?tab=generate&steps=2&num_images=1")
     field, facts = tab.locator("#what-to-draw textarea"), tab.locator("#drawing-facts")
