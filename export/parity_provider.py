@@ -71,6 +71,7 @@ def run(arguments):
         )
     print(f"greedy texts equal the CPU's: {equal} of {len(prompts)}")
     found = {way: asdict(difference) for way, difference in report.items()}
+    found["cuda_graph"] = decoder.recording and not decoder.not_recorded
     figures = {**found, "equal": equal, "prompts": len(prompts), "new_tokens": new, "data": bool(arguments.data)}
     place = peers.surroundings(peers.matching_device(arguments.provider))
     keep(path, "parity", arguments.provider, {**speed.about(arguments.threads), **place, **figures})

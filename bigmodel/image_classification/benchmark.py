@@ -44,7 +44,7 @@ def open_engines(classifier, model):
         return logits
 
     ours = lambda pixel_values: classifier.model(pixel_values, ["logits"])[0]  # noqa: E731
-    return {OURS: ours, "torch": run(model), "torch compiled": run(torch.compile(model))}
+    return {OURS: ours, "torch": run(model), "torch compiled": run(peers.compiled(model, weights.device))}
 
 
 def noise(classifier, batch):

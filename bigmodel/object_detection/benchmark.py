@@ -25,7 +25,7 @@ def run(arguments):
     device = peers.matching_device(provider)
     model = load_model(arguments.model).to(device, peers.weights_type(device))
     served = lambda x: [detector.model(x[i : i + BATCH]) for i in range(0, len(x), BATCH)]  # noqa: E731, as detect does
-    compiled = torch_model(torch.compile(model), device)
+    compiled = torch_model(peers.compiled(model, device), device)
     engines = {OURS: served, "torch": torch_model(model, device), "torch compiled": compiled}
     rng, size = np.random.default_rng(0), detector.preparation.size
     inputs = {count: rng.normal(size=(count, 3, *size)).astype(np.float32) for count in arguments.batch}

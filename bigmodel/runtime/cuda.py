@@ -80,8 +80,9 @@ def _load(path):
 
 
 def tensorrt_options(path):
-    """Return the provider's options for a graph: 16 bits, and engines kept by the sha256 of graph and weights.
+    """Return the provider's options for a graph: engines are kept by the sha256 of graph and weights.
 
+    The types are the graph's own: with ``trt_fp16_enable`` its 32-bit logits would become 16-bit ones.
     To build an engine takes minutes; TensorRT itself adds its version and the GPU to the file's name.
     """
     digest = hashlib.sha256()
@@ -92,7 +93,6 @@ def tensorrt_options(path):
     folder = Path(ENGINES).expanduser() / digest.hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     return {
-        "trt_fp16_enable": "True",
         "trt_engine_cache_enable": "True",
         "trt_engine_cache_path": str(folder),
         "trt_timing_cache_enable": "True",

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnxruntime as ort
 
-from bigmodel.errors import ModelFolderError
+from bigmodel.errors import ModelFolderError, first_line
 from bigmodel.runtime.buffers import Buffer
 
 ELEMENT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -37,11 +37,13 @@ class Decoder:
         vocab_size: columns of the logits.
         candidates: of the last call: (logits, ids) of the likeliest tokens, best first, a row for each row of logits;
             None where the graph does not give them.
+        recording: whether CUDA records steps.
+        not_recorded: why it could not record a step, which then ran as others do; "" where it could.
     """
 
     def __init__(self, session, config, slots=16):
         self.session, self.device, self.staged = session.ort, session.device, session.staged
-        self.recording = session.cuda_graph
+        self.recording, self.not_recorded = session.cuda_graph, ""
         # CUDA keeps a recording, and memory, for each thread that ever ran it: here one for all
         self._thread = ThreadPoolExecutor(1, "cuda-graph") if self.recording else None
         self.slots, self.vocab_size = slots, config["vocab_size"]
@@ -166,9 +168,10 @@ class Decoder:
     def _run_recorded(self, binding, recording):
         try:
             self.session.run_with_iobinding(binding, self._numbered(recording))
-        except Exception:  # ONNX Runtime's exceptions share no public base
+        except Exception as error:  # ONNX Runtime's exceptions share no public base
             if recording == _NOT_RECORDED:
                 raise
+            self.not_recorded = first_line(error)
             self._numbered(recording).add_run_config_entry("gpu_graph_id", str(_NOT_RECORDED))
             self.session.run_with_iobinding(binding, self._numbered(recording))
 

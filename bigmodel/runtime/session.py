@@ -1,7 +1,7 @@
 """ONNX Runtime sessions: which provider, how many threads, and what the session really has.
 
 Environment:
-    BIGMODEL_PROVIDERS: providers to try in this order, such as "cuda,cpu".
+    BIGMODEL_PROVIDERS: providers to try in this order, such as "cuda,cpu"; TensorRT only where it is named.
     BIGMODEL_THREADS: threads of a CPU session.
     BIGMODEL_SPINNING: 1 lets idle threads spin: faster on an idle machine, slower on a busy one.
     BIGMODEL_CUDA_GRAPH: 1 lets CUDA record runs and replay them whole; what that gains was not measured yet.
@@ -23,6 +23,10 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
 }
 MAX_THREADS = 8  # of small models' products more threads only wait for each other
+UNASKED = "it builds engines within requests, minutes for new shapes; BIGMODEL_PROVIDERS=tensorrt,cuda,cpu asks for it"
+
+# by itself cuDNN times every kernel of a convolution for each new number of pictures, within a request
+_ON_CUDA = {"cudnn_conv_algo_search": "HEURISTIC"}
 
 
 @dataclass(frozen=True)
@@ -73,19 +77,21 @@ def create_sessions(paths, providers=None, threads=None, *, cuda_graph=False):
         ProviderError: an unknown name, or none of the providers can be had; says why for each.
         ModelFolderError: a file is missing, or the CPU cannot read it.
     """
-    skipped = []
+    skipped, asked = [], providers or os.environ.get("BIGMODEL_PROVIDERS")
     for provider in provider_order(providers):
-        sessions, reason = _try(provider, paths, threads, cuda_graph, tuple(skipped))
+        sessions, reason = _try(provider, paths, threads, cuda_graph, tuple(skipped), asked)
         if not reason:
             return sessions
         skipped.append(f"{provider}: {reason}")
     raise ProviderError(f"no provider can be had ({'; '.join(skipped)})")
 
 
-def _try(provider, paths, threads, cuda_graph, skipped):
+def _try(provider, paths, threads, cuda_graph, skipped, asked):
     """Return the graphs' Sessions on a provider, and why there are none, or ""."""
     files = [_graph_for(provider, path) for path in paths]
     reason = "there is no graph for it" if None in files else unavailable(provider)
+    if provider == "tensorrt" and not reason and not asked:
+        reason = UNASKED
     if reason:
         return [], reason
     count, staged, sessions = thread_count(threads) if provider == "cpu" else 0, provider != "cpu", []
@@ -98,7 +104,8 @@ def _try(provider, paths, threads, cuda_graph, skipped):
             said = first_line(error)
             if provider == "cpu":
                 raise ModelFolderError(f"{file} cannot be read: {said}") from error
-            return [], said[:300]  # the graph may be whole: let another provider say
+            # the graph may be whole: let another provider say; CUDA's own words stand after ONNX Runtime's places
+            return [], said[max(said.find("CUDA failure"), 0) :][:300]
         if session.get_providers()[0] != PROVIDERS[provider]:
             return [], cuda.preload() or "ONNX Runtime cannot load its libraries"
         device = "cuda" if staged else "cpu"
@@ -187,10 +194,10 @@ def _open(path, provider, threads, cuda_graph):
     others = [(PROVIDERS["tensorrt"], cuda.tensorrt_options(path))] if provider == "tensorrt" else []
     if cuda_graph and provider == "cuda" and os.environ.get("BIGMODEL_CUDA_GRAPH") == "1":
         try:
-            return _session(path, options, [(PROVIDERS["cuda"], {"enable_cuda_graph": "1"})]), True
+            return _session(path, options, [(PROVIDERS["cuda"], {**_ON_CUDA, "enable_cuda_graph": "1"})]), True
         except Exception:  # not every graph can be recorded; without that it may run
             pass
-    return _session(path, options, [*others, PROVIDERS["cuda"]]), False
+    return _session(path, options, [*others, (PROVIDERS["cuda"], _ON_CUDA)]), False
 
 
 def cpu_options(threads):

@@ -37,7 +37,7 @@ def run(arguments):
     ours = ImageGenerator.from_pretrained(arguments.model, providers=[provider], threads=arguments.threads)
     device = peers.matching_device(provider)
     model = load_model(arguments.model).to(device, peers.weights_type(device))
-    forwards = {"torch": model, "torch compiled": torch.compile(model)}
+    forwards = {"torch": model, "torch compiled": peers.compiled(model, device)}
     others = {
         name: ImageGenerator(ours.folder, TorchModel(model, forward, device), provider="torch")
         for name, forward in forwards.items()

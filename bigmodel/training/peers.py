@@ -48,6 +48,11 @@ def compiled_generation():
     return {"cache_implementation": "static", "compile_config": config}
 
 
+def compiled(module, device):
+    """Return a module under torch.compile: kernels for each shape, and on a GPU recorded runs."""
+    return torch.compile(module, dynamic=False, mode="reduce-overhead" if device.type == "cuda" else None)
+
+
 def reason(error):
     """Return the first line of what an exception says."""
     return first_line(error)[:200]

@@ -128,6 +128,7 @@ def test_what_is_recorded(tiny_stories, texts, alone, refuse):
         logits = decoder.step(slots, [texts[0][3]] * len(slots))
         assert all(np.array_equal(row, alone[0][1]) for row in logits)
     # prompts never; steps by the first 1, 2, 4 … slots
+    assert decoder.not_recorded == ("a node cannot be captured" if refuse else "")
     assert watched.numbers == [-1] * 8 if refuse else watched.numbers == [-1] * 3 + [1, 4, 4, 6, 1]
 
 

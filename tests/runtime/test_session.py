@@ -62,7 +62,7 @@ def test_a_provider_that_fails_leaves_the_next_one_its_turn(tiny_stories, monkey
 
     def open_session(path, options, providers, **others):
         if providers != ["CPUExecutionProvider"]:
-            raise RuntimeError("CUDA failure 2: out of memory\nand more")
+            raise RuntimeError("/src/cuda_call.cc:154 void " + "T, " * 200 + "CUDA failure 2: out of memory\nand more")
         return real(path, options, providers, **others)
 
     monkeypatch.setattr(ort, "InferenceSession", open_session)
@@ -79,6 +79,7 @@ def test_graphs_that_work_together_have_one_provider(exact_folder, monkeypatch):
     real, opened = ort.InferenceSession, []
 
     def open_session(path, options, providers, **others):  # CUDA takes the encoder alone
+        providers = [provider if isinstance(provider, str) else provider[0] for provider in providers]
         opened.append((Path(path).name, providers[0]))
         if "decoder" in path and len(providers) > 1:
             raise RuntimeError("no kernel")
@@ -101,6 +102,16 @@ def test_provider_order(monkeypatch):
     for wrong in ("npu", "", []):
         with pytest.raises(ProviderError):
             provider_order(wrong)
+
+
+def test_tensorrt_has_to_be_asked_for(tiny_stories, monkeypatch):
+    monkeypatch.setattr(sessions, "unavailable", lambda provider: "no GPU" if provider == "cuda" else "")
+    monkeypatch.setattr(sessions.cuda, "tensorrt_options", lambda path: {})
+    monkeypatch.setattr(sessions.cuda, "preload", lambda: "no library")
+    paths = {"cpu": tiny_stories / GRAPH, "cuda": tiny_stories / GRAPH}
+    assert create_session(paths, threads=1).skipped == (f"tensorrt: {sessions.UNASKED}", "cuda: no GPU")
+    monkeypatch.setenv("BIGMODEL_PROVIDERS", "tensorrt,cuda,cpu")
+    assert create_session(paths, threads=1).skipped[0].split(": ")[1] not in sessions.UNASKED
 
 
 def test_thread_count(monkeypatch):
