@@ -4,9 +4,12 @@ import codecs
 import json
 from functools import cached_property
 
+import numpy as np
 from tokenizers import Tokenizer as RawTokenizer
 
 from bigmodel.errors import InputError, ModelFolderError
+
+_CURLY = {"'": "‘’", '"': "“”"}
 
 
 class Tokenizer:
@@ -62,6 +65,23 @@ class Tokenizer:
                 table[id_] = bytes(map(letters.__getitem__, token)) if letters else token.encode()
         return table
 
+    @cached_property
+    def word_ids(self):
+        """The ids of tokens that bring the blank before them along; none where a blank is a token of its own."""
+        return np.array([id_ for id_, spelled in enumerate(self.token_bytes) if spelled[:1] == b" " != spelled], int)
+
+    def straighten(self, text, marks="'\""):
+        """Return a text with straight quotation marks for curly ones, of the kinds that the vocabulary spells so.
+
+        A phone sets curly ones by itself; a model that has hardly ever read them loses the words around.
+        """
+        return text.translate({ord(curly): mark for mark in marks if mark in self._straight for curly in _CURLY[mark]})
+
+    @cached_property
+    def _straight(self):
+        count = lambda marks: sum(mark.encode() in token for token in self.token_bytes for mark in marks)  # noqa: E731
+        return {straight for straight, curly in _CURLY.items() if count(straight) > count(curly)}
+
     def decode(self, ids):
         """Return the text of ids, without special tokens; what is no UTF-8 becomes U+FFFD."""
         return b"".join(map(self.token_bytes.__getitem__, ids)).decode("utf-8", "replace")
@@ -70,21 +90,29 @@ class Tokenizer:
         """Return one token as a reader should see it: special tokens by name, half characters as U+FFFD."""
         return self.special.get(id_) or self.decode([id_])
 
-    def stream(self):
-        """Return a new StreamDecoder."""
-        return StreamDecoder(self)
+    def stream(self, after_blank=False):
+        """Return a new StreamDecoder; see there."""
+        return StreamDecoder(self, after_blank)
 
 
 class StreamDecoder:
-    """Turns ids into text as they come, and holds back a character of which only some bytes are there."""
+    """Turns ids into text as they come, and holds back a character of which only some bytes are there.
 
-    def __init__(self, tokenizer):
-        self._table = tokenizer.token_bytes
+    Args:
+        tokenizer: Tokenizer.
+        after_blank: the text before ends in a blank: that of a first token that brings one is left out.
+    """
+
+    def __init__(self, tokenizer, after_blank=False):
+        self._table, self._after_blank = tokenizer.token_bytes, after_blank
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, id_):
         """Return the text that an id completes; often its own, sometimes none."""
-        return self._decoder.decode(self._table[id_])
+        spelled = self._table[id_]
+        if self._after_blank:
+            spelled, self._after_blank = spelled.removeprefix(b" "), False
+        return self._decoder.decode(spelled)
 
     def flush(self):
         """Return what was held back; half a character becomes U+FFFD."""

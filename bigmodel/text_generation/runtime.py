@@ -5,17 +5,18 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 
-from bigmodel.errors import InputError, ModelFolderError
+from bigmodel.errors import BigModelError, InputError, ModelFolderError, first_line
 from bigmodel.runtime.artifacts import ModelFolder
 from bigmodel.runtime.batching import Ending, Row, SharedBatch
 from bigmodel.runtime.decoding import Decoder
 from bigmodel.runtime.sampling import DEFAULTS, Sampler
-from bigmodel.runtime.session import create_session
+from bigmodel.runtime.session import create_session, provider_order
 from bigmodel.runtime.tokenizer import Tokenizer, plain_text
 from bigmodel.text_generation.poetry import START
 
@@ -81,7 +82,18 @@ class TextGenerator:
             ProviderError: no provider can be had.
         """
         folder = ModelFolder.open(folder_or_hub_id, cls.task)
-        return cls(folder, create_session(folder.graphs(), providers, threads, cuda_graph=True), slots)
+        session = create_session(folder.graphs(), providers, threads, cuda_graph=True)
+        try:
+            return cls(folder, session, slots)
+        except BigModelError:
+            raise
+        except Exception as error:  # a GPU may hold the weights, but not the cache
+            order = provider_order(providers)
+            if not (rest := order[order.index(session.provider) + 1 :]):
+                raise
+            skipped = *session.skipped, f"{session.provider}: {first_line(error)[:300]}"
+        session = create_session(folder.graphs(), rest, threads, cuda_graph=True)
+        return cls(folder, replace(session, skipped=skipped + session.skipped), slots)
 
     def stream(
         self,
@@ -146,8 +158,7 @@ class TextGenerator:
             InputError: names the field that is wrong, and its limit.
         """
         row_of, deadline = self._prepare(max_new_tokens, temperature, top_k, top_p, constraint, deadline)
-        row = row_of(prompt, _number("seed", seed))
-        return self._bursts(row, _stops(stop), deadline, interval, ending)
+        return self._bursts(*row_of(prompt, _number("seed", seed)), _stops(stop), deadline, interval, ending)
 
     def generate(
         self,
@@ -186,9 +197,9 @@ class TextGenerator:
         try:
             while waiting or running:
                 while waiting and len(running) < self.batch.slots:
-                    i, row = waiting.popleft()
+                    i, (row, decoder) = waiting.popleft()
                     row.ahead = math.inf  # it must not stand still while another one is read
-                    running[i] = self._bursts(row, stops, deadline)
+                    running[i] = self._bursts(row, decoder, stops, deadline)
                 for i, bursts in list(running.items()):
                     if (burst := next(bursts, None)) is None:
                         del running[i]
@@ -206,12 +217,16 @@ class TextGenerator:
             prompt: as in ``stream``.
             k: 1 to 1000.
         """
-        ids, k = self._prompt_ids(prompt), _number("k", k)
+        (ids, after_blank), k = self._prompt_ids(prompt), _number("k", k)
         logits = self.batch.run_alone(lambda decoder, slot: decoder.prefill(slot, ids))[0].astype(np.float64)
         probabilities = np.exp(logits - _log_sum(logits))
+        if after_blank:
+            words = probabilities[self.tokenizer.word_ids]
+            probabilities[:] = -1
+            probabilities[self.tokenizer.word_ids] = words / words.sum()
         probabilities[self.batch.suppressed] = -1  # never chosen, and of no use to a reader
         best = [i for i in np.argsort(-probabilities, kind="stable")[:k] if probabilities[i] >= 0]
-        return [(self.tokenizer.token_text(int(i)), float(probabilities[i])) for i in best]
+        return [(self.tokenizer.token_text(int(i))[after_blank:], float(probabilities[i])) for i in best]
 
     def score(self, text):
         """Return (log-probability in nats, tokens, UTF-8 bytes) of a text after the start of a document.
@@ -248,18 +263,25 @@ class TextGenerator:
         return self.tokenizer.encode(plain_text(field, text).removeprefix(START))
 
     def _prompt_ids(self, prompt):
-        """Return the ids of a prompt, the start of a document before them, no more than the context."""
+        """Return the ids of a prompt, the start of a document before them, no more than the context.
+
+        And whether it ends in a blank that is not among them, since words bring their own: one of them has to follow.
+        """
         if isinstance(prompt, str) and len(prompt) > MAX_CHARACTERS:
             raise InputError("prompt", f"{len(prompt)} characters; the limit is {MAX_CHARACTERS}")
-        ids = self._encode("prompt", prompt)
+        text, poetry = plain_text("prompt", prompt), self.format == "poetry"
+        bare = text.rstrip(" ")
+        after_blank = bare != text and bool(bare[-1:].strip()) and not poetry and self.tokenizer.word_ids.size > 0
+        text = bare if after_blank else text
+        ids = self._encode("prompt", text if poetry else self.tokenizer.straighten(text))
         if len(ids) < self.context:
-            return [self.start_id, *ids]
-        if self.format == "poetry":  # its beginning says what is asked for
+            return [self.start_id, *ids], after_blank
+        if poetry:  # its beginning says what is asked for
             raise InputError("prompt", f"{len(ids)} tokens; the limit is {self.context - 1}")
-        return [self.start_id, *ids[-(self.context // 2) :]]
+        return [self.start_id, *ids[-(self.context // 2) :]], after_blank
 
     def _prepare(self, max_new_tokens, temperature, top_k, top_p, constraint, deadline):
-        """Check the settings; return a function of (prompt, seed) that makes a Row, and the time to end at."""
+        """Check the settings; return a function of (prompt, seed) that makes a Row and its decoder, and when to end."""
         values = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         values = {name: _number(name, self.defaults[name] if v is None else v) for name, v in values.items()}
         if deadline is not None:
@@ -267,15 +289,17 @@ class TextGenerator:
         limit = values.pop("max_new_tokens")
 
         def row_of(prompt, seed):
-            constrain = _Constraint(constraint, self.tokenizer) if constraint else None
+            ids, after_blank = self._prompt_ids(prompt)
+            constrain = _Constraint(constraint, self.tokenizer, after_blank) if constraint or after_blank else None
             keep = 0 if self.format == "poetry" else self.context // 2
-            return Row(self._prompt_ids(prompt), Sampler(**values, seed=seed), limit, constrain, keep)
+            row = Row(ids, Sampler(**values, seed=seed), limit, constrain, keep)
+            return row, self.tokenizer.stream(after_blank)
 
         return row_of, deadline
 
-    def _bursts(self, row, stops, deadline, interval=lambda: 0.0, ending=None):
+    def _bursts(self, row, decoder, stops, deadline, interval=lambda: 0.0, ending=None):
         """Yield the text of a row in lists of pieces, empty ones while it waits; it leaves the batch in any case."""
-        decoder, finder, ending = self.tokenizer.stream(), _StopFinder(stops), ending or Ending()
+        finder, ending = _StopFinder(stops), ending or Ending()
         until, deadline = 0.0, math.inf if deadline is None else deadline
         self.batch.join(row)
         try:
@@ -309,16 +333,18 @@ def _one_by_one(bursts):
 
 
 class _Constraint:
-    """Gives a constraint the new text beside the new ids."""
+    """Gives a constraint the new text beside the new ids; after a blank a word comes first."""
 
-    def __init__(self, constraint, tokenizer):
-        self.constraint, self.decoder, self.text, self.seen = constraint, tokenizer.stream(), "", 0
+    def __init__(self, constraint, tokenizer, after_blank):
+        self.constraint, self.decoder, self.text, self.seen = constraint, tokenizer.stream(after_blank), "", 0
+        self.first = tokenizer.word_ids if after_blank else None
 
     def __call__(self, ids):
         for id_ in ids[self.seen :]:
             self.text += self.decoder.push(id_)
         self.seen = len(ids)
-        return self.constraint(ids, self.text)
+        allowed = self.constraint(ids, self.text) if self.constraint else None
+        return self.first if allowed is None and not ids else allowed
 
 
 class _StopFinder:

@@ -231,7 +231,9 @@ def _read_jsonl(path, columns):
 def _filled(value):
     if value is None:
         raise ValueError("a value is null")
-    return str(value)
+    text = str(value)
+    text.encode()  # half a character is a ValueError
+    return text
 
 
 def _read_parquet(path, columns):

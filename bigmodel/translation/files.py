@@ -1,8 +1,8 @@
 """Files to translate: which texts they hold, and the same file with translations in their places.
 
-txt: a text is a line. csv and tsv: it is a cell of one column, and the translations are a column added at the end.
-srt: it is the text of a cue, and its translation is divided into as many lines. All else is kept to the letter, and
-what is wrong with a file is said at once.
+txt: a text is a line, but those of code between fences. csv and tsv: it is a cell of one column, and the translations
+are a column added at the end. srt: it is the text of a cue, and its translation is divided into as many lines. All else
+is kept to the letter, and what is wrong with a file is said at once.
 """
 
 import csv
@@ -20,6 +20,7 @@ from pathlib import Path
 from bigmodel.errors import InputError
 from bigmodel.limits import LIMITS
 from bigmodel.translation.placeholders import TAG
+from bigmodel.translation.segmentation import mark_fenced
 
 FAILED = "⚠ "  # before a text that could not be translated
 ADDED = "translation"  # header of the added column
@@ -30,6 +31,8 @@ _TIME = re.compile(r"\s*\d+:\d\d:\d\d[,.]\d{1,3}\s*-->\s*\d+:\d\d:\d\d[,.]\d{1,3
 _NAME = re.compile(r"[^\W\d][\w .:()/-]{0,39}")
 _NUMBER = re.compile(r"[-+]?(?=\D*\d)[\d.,:/%\s-]+")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
+_SEPARATOR = re.compile(r"sep=(.)(?:\r\n|\r|\n)(?=\s*\S)", re.IGNORECASE)  # a first line of spreadsheets
 _LINES_A_TEXT = 10  # at most, all told: a cue has four, a cell may have some
 _COLUMNS = 1000
 _WIDE = ("W", "F")  # East Asian widths of characters that stand without spaces
@@ -115,15 +118,20 @@ def decode(data):
     else Western cp1252.
 
     Raises:
-        InputError: "file" is binary, or in none of these encodings.
+        InputError: "file" is binary, or in none of these encodings, or UTF-8 but for some bytes.
     """
     for encoding in _encodings(data):
         try:
             text = data.decode(encoding)
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
+            if encoding == "utf-8" and _mostly_utf8(data):
+                place = f"byte {error.start + 1:,}"
+                raise InputError("file", f"is UTF-8, but not at {place}; save it again as UTF-8") from error
             continue
         controls = sum(unicodedata.category(c) == "Cc" and not c.isspace() for c in text)
         if "\0" in text or controls > len(text) / 100:
+            break
+        if encoding == "gb18030" and _PRIVATE.search(text):  # such as Big5
             break
         return text, encoding
     raise InputError("file", "is no text, or in an unknown encoding; save it as UTF-8")
@@ -141,6 +149,12 @@ def _encodings(data):
     together = sum(len(run) for run in runs if len(run) > 1)
     chinese = 2 * together > sum(map(len, runs))
     return ["utf-8", *(["gb18030"] if chinese else []), "cp1252"]
+
+
+def _mostly_utf8(data):
+    """Whether most runs of bytes beyond ASCII are UTF-8; hardly one of another encoding is."""
+    runs = _HIGH_BYTES.findall(data)
+    return 2 * sum("\ufffd" not in run.decode("utf-8", "replace") for run in runs) > len(runs)
 
 
 def output_name(path, target):
@@ -171,9 +185,12 @@ def _lines(text):
 
 
 def _read_txt(text):
+    units, template = [], []
     lines = _lines(text)
-    template = [part for _, end in lines for part in (_one_line, end)]
-    return FileContent([line for line, _ in lines], template)
+    for (line, end), (_, fenced) in zip(lines, mark_fenced(line for line, _ in lines), strict=True):
+        units += [] if fenced else [line]
+        template += [line if fenced else _one_line, end]
+    return FileContent(units, template)
 
 
 def _read_srt(text):
@@ -262,7 +279,9 @@ def _may_end(text, i):
 
 
 def _read_table(text, column, kind):
-    delimiter = "\t" if kind == ".tsv" else _delimiter(text)
+    said = _SEPARATOR.match(text) if kind == ".csv" else None
+    text = text[said.end() :] if said else text
+    delimiter = "\t" if kind == ".tsv" else said[1] if said else _delimiter(text)
     quotings = [csv.QUOTE_MINIMAL] + [csv.QUOTE_NONE] * (kind == ".tsv")  # many tsv files have bare quotes
     for quoting in quotings:
         try:
@@ -282,7 +301,7 @@ def _read_table(text, column, kind):
     header = full[0] if _has_header(full, column) else None
     chosen = _choose(full[1:] if header else full, width, header, column)
     write = (lambda cell: _quote(cell, delimiter)) if quoted else _one_cell
-    units, template = [], []
+    units, template = [], [said[0]] if said else []
     for raw, cells in rows:
         if len(cells) <= chosen:
             template.append(raw)

@@ -22,14 +22,16 @@ TAG = (
     r"|\{\\[^{}\n]*\}"  # {\an8}, of subtitles
 )
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
-_SIGN = rf"(?:(?<![^\W{_HAN}])(?<![+−±-])[+−±-])?"  # not within Covid-19 or C++17
+_LETTER = rf"[^\W{_HAN}]"  # of a word: Chinese sets no blank before and after it
+_PART = rf"\([^\s<>\"'()]*\)|(?<=[/=#_])[{_HAN}]+"  # of a URL: brackets come in pairs, Chinese as a whole name
+_SIGN = rf"(?:(?<!{_LETTER})(?<![+−±-])[+−±-])?"  # not within Covid-19 or C++17
 _CURRENCY = r"(?:(?<![A-Za-z])[A-Z]{1,2})?[$€£¥￥₹]"  # US$ too
 _FIXED = re.compile(
     r"`[^`\n]+`"  # code
     rf"|{TAG}"
-    r"|(?:(?i:https?|ftp)://|www\.)(?:[^\s<>\"'，。；、（）《》()]|\([^\s<>\"'()]*\))*"
-    r"(?:[^\s<>\"'，。；、（）《》.,;:!?()]|\([^\s<>\"'()]*\))"  # brackets come in pairs
-    r"|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # e-mail
+    rf"|(?:(?i:https?|ftp)://|www\.)(?:[^\s<>\"'，。；、（）《》(){_HAN}]|{_PART})*"
+    rf"(?:[^\s<>\"'，。；、（）《》.,;:!?(){_HAN}]|{_PART})"
+    rf"|(?<!{_LETTER})(?<![.+-])(?:{_LETTER}|[.+-])+@(?:{_LETTER}|-)+(?:\.(?:{_LETTER}|-)+)+"  # e-mail
     rf"|{_EMOJI}(?:\u200D?{_EMOJI})*"
     r"|\+(?:[ ()/-]{0,2}\d){7,}"  # telephone
     rf"|[{_ANY_MARK}]+"  # of the text's own, such as an icon font's: no mark of ours
@@ -59,6 +61,11 @@ def protect(text):
         return MARKS[len(kept) - 1]
 
     return _FIXED.sub(replace, text), kept
+
+
+def count(text):
+    """Return how many things of a text must not change; ``protect`` marks no more than ``COUNT``."""
+    return sum(1 for _ in _FIXED.finditer(text))
 
 
 def restore(text, kept):

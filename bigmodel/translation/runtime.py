@@ -1,6 +1,8 @@
 """Translating with an exported model: sentences, batches, beams, and what must not change."""
 
 import math
+import re
+import unicodedata
 from dataclasses import dataclass
 from itertools import groupby, islice
 
@@ -18,6 +20,8 @@ from bigmodel.translation.segmentation import WITHOUT_SPACES, cut, join, split
 
 BATCH = 16  # sentences decoded together; more gain little, and are longer on their way
 MAX_BEAMS = 64
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")  # soft hyphens, and blanks of no width
+_SHOUTED = re.compile(r"[^\W\d_]{3,}\W+[^\W\d_]{3,}")  # more than an abbreviation
 
 
 @dataclass(frozen=True)
@@ -238,7 +242,7 @@ class Translator:
             source tokens, target tokens (lists of str) and weights (target, source) float32, whose rows sum to 1.
         """
         marked, kept = placeholders.protect(sentence)
-        source = self._encode(marked, direction)[: self.longest]
+        source = self._encode(self._plain(marked, direction)[0], direction)[: self.longest]
         target = self._encode(placeholders.mark(translation, kept), direction)[1:][: self.longest]
         hypotheses = self.model.start([source], 1)
         names = [f"cross_query.{layer}" for layer in range(self.model.layers)]
@@ -262,7 +266,8 @@ class Translator:
     def _sentences(self, sentences, directions, num_beams, search):
         """Return the alternatives of sentences, decoded in one batch."""
         marked, kept = zip(*map(placeholders.protect, sentences), strict=True)
-        sources = [self._encode(text, d) for text, d in zip(marked, directions, strict=True)]
+        read, shouted = zip(*map(self._plain, marked, directions), strict=True)
+        sources = [self._encode(text, d) for text, d in zip(read, directions, strict=True)]
         wordy = [any(map(str.isalpha, text)) for text in marked]
         fitting = [i for i, source in enumerate(sources) if wordy[i] and len(source) <= self.longest]
         results = [None] * len(sentences)
@@ -275,6 +280,7 @@ class Translator:
             found = beam_search(hypotheses, end=self.model.end, limits=limits, banned=banned, **search)
             for i, translations in zip(fitting, found, strict=True):
                 decoded = [_spaced(self._decode(h.ids), marked[i], directions[i]) for h in translations]
+                decoded = [text.upper() for text in decoded] if shouted[i] else decoded
                 texts = [(placeholders.restore(t, kept[i]), h) for t, h in zip(decoded, translations, strict=True)]
                 results[i] = [_alternative(text, h) for text, h in texts if text is not None]
         for i, alternatives in enumerate(results):
@@ -302,11 +308,24 @@ class Translator:
 
     def source_ids(self, sentence, direction):
         """Return the ids that the encoder reads of a sentence; direction is (source, target) codes."""
-        return self._encode(placeholders.protect(sentence)[0], direction)
+        return self._encode(self._plain(placeholders.protect(sentence)[0], direction)[0], direction)
+
+    def _plain(self, marked, direction):
+        """Return a sentence, its marks set, as corpora spell it, and whether it was in capitals throughout."""
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFC", marked))
+        text = " ".join(text.split())
+        if direction[0] in WITHOUT_SPACES:
+            return text, False
+        shouted = text.isupper() and _SHOUTED.search(text) is not None
+        text = text.capitalize() if shouted else text
+        return self.tokenizer.straighten(text, "'"), shouted
 
     def _fits(self, sentence, direction):
-        """Whether a sentence is no longer than the model reads at once; no token is shorter than a byte."""
-        return len(sentence.encode()) + 2 <= self.longest or len(self.source_ids(sentence, direction)) <= self.longest
+        """Whether the model reads a sentence at once, with a mark for each thing that must not change."""
+        if len(sentence) > placeholders.COUNT and placeholders.count(sentence) > placeholders.COUNT:
+            return False
+        short = len(sentence.encode()) + 2 <= self.longest  # no token is shorter than a byte
+        return short or len(self.source_ids(sentence, direction)) <= self.longest
 
     def _encode(self, text, direction):
         ids = placeholders.encode(text, self.tokenizer.encode, self._mark_ids)

@@ -52,21 +52,28 @@ def split(text, language, limit=400):
     Returns:
         list of Segment.
     """
-    segments, fence = [], ""
-    for line in text.splitlines(keepends=True):
-        mark = _FENCE.match(line)
-        if fence or mark:
+    segments = []
+    for line, fenced in mark_fenced(text.splitlines(keepends=True)):
+        if fenced:
             segments.append(Segment(line, False))
-            if not fence:
-                fence = mark[1]
-            elif mark and mark[1].startswith(fence) and not mark[2].strip():
-                fence = ""
             continue
         start = _MARKS.match(line).end()
         segments += [Segment(line[:start], False)] * (start > 0)
         for sentence in _sentences(line[start:], language):
             segments.extend(cut(sentence, limit))
     return segments
+
+
+def mark_fenced(lines):
+    """Yield (line, whether it is code between fences, or a fence) of each line."""
+    fence = ""
+    for line in lines:
+        mark = _FENCE.match(line)
+        yield line, bool(fence or mark)
+        if not fence:
+            fence = mark[1] if mark else ""
+        elif mark and mark[1].startswith(fence) and not mark[2].strip():
+            fence = ""
 
 
 def join(segments, translations, source, target):

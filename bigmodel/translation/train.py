@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from bigmodel.config import TransformerConfig, read_json, write_json
+from bigmodel.config import TransformerConfig, read_config, read_json, write_json
 from bigmodel.errors import ConfigError
 from bigmodel.nn.checkpoint import save_pretrained
 from bigmodel.training import command
@@ -34,12 +34,13 @@ def configure(arguments):
     """Return the preset with the command line's changes.
 
     Raises:
-        ConfigError: --train without --valid or --languages, or held-out pairs among its own or of the Hub.
+        ConfigError: --train without --valid or two --languages, or held-out pairs among its own or of the Hub; or
+            --init-from a model of other languages.
     """
     config = command.configure(PRESETS, arguments)
     if arguments.train:
         languages = tuple((arguments.languages or "").split("-"))
-        if not arguments.valid or len(languages) != 2 or not all(languages):
+        if not arguments.valid or len(set(languages)) != 2 or len(languages) != 2 or not all(languages):
             raise ConfigError("--train needs --valid, and --languages such as en-fr")
         if arguments.valid.count("/") == 1 and not Path(arguments.valid).exists():
             raise ConfigError(f"--valid {arguments.valid}: give a file; a Hub dataset's held-out parts are left out")
@@ -54,6 +55,11 @@ def configure(arguments):
         shape, decoder = TransformerConfig.from_t5(read_json(arguments.init_from / "config.json"))
         shape = dataclasses.replace(shape, dropout=config.transformer.dropout)
         layers = decoder.num_hidden_layers
+        known = read_config(arguments.init_from).get("bigmodel", {}).get("directions", [])
+        directions = tuple(d for d in config.directions if "-".join(d) in known)
+        if not directions:
+            raise ConfigError(f"--init-from {arguments.init_from} translates {', '.join(known)} alone")
+        config = dataclasses.replace(config, directions=directions)
         config = dataclasses.replace(config, init_from=arguments.init_from, transformer=shape, decoder_layers=layers)
     return config
 

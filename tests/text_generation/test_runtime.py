@@ -12,6 +12,7 @@ import pytest
 
 from bigmodel.errors import InputError
 from bigmodel.runtime.batching import Ending, SharedBatch
+from bigmodel.runtime.tokenizer import Tokenizer
 from bigmodel.text_generation import runtime
 from bigmodel.text_generation.poetry import Acrostic, encode_prompt, form_for_acrostic, form_of
 from bigmodel.text_generation.runtime import START, TextGenerator
@@ -35,6 +36,23 @@ def test_attributes(stories, poems, tiny_stories):
     assert stories.config["model_type"] == "qwen3"
     assert stories.defaults["top_k"] == 40
     assert poems.vocabulary["床"] > 16
+
+
+def test_a_cache_without_room_leaves_the_next_provider_its_turn(tiny_stories, monkeypatch):
+    real, tried = runtime.Decoder, []
+
+    def decoder(*arguments):
+        tried.append(arguments)
+        if len(tried) % 2:
+            raise RuntimeError("CUDA failure 2: out of memory")
+        return real(*arguments)
+
+    monkeypatch.setattr(runtime, "Decoder", decoder)
+    generator = TextGenerator.from_pretrained(tiny_stories, providers=["cpu", "cpu"], threads=1)
+    assert generator.skipped == ("cpu: CUDA failure 2: out of memory",)
+    assert generator.generate(["Once"], max_new_tokens=2)[0]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        TextGenerator.from_pretrained(tiny_stories, providers="cpu")
 
 
 def test_pieces_join_to_the_text(stories):
@@ -167,7 +185,7 @@ def test_poems_end_with_the_context(poems):
 
 
 def test_long_prompts(stories, poems):
-    long = "The fox reads everything. " * 100
+    long = " ".join(["The fox reads everything."] * 100)
     assert stories.generate([long], seed=3, max_new_tokens=5)[0]
     ids = stories.tokenizer.encode(long)
     kept = stories.tokenizer.decode(ids[-(stories.context // 2) :])
@@ -318,6 +336,29 @@ def test_next_tokens(stories):
     assert stories.batch.active == 0
 
 
+def test_a_word_follows_a_blank_as_it_would_without(stories, tiny_poetry):
+    assert all(stories.tokenizer.token_bytes[i].startswith(b" ") for i in stories.tokenizer.word_ids)
+    alone, spaced = (dict(stories.next_tokens(prompt, 1000)) for prompt in ("Once upon", "Once upon "))
+    words = {token: p for token, p in alone.items() if token.startswith(" ") and token != " "}
+    total = sum(words.values())
+    assert spaced == {token[1:]: pytest.approx(p / total) for token, p in words.items()} and spaced
+    greedy = "".join(stories.stream("Once upon ", temperature=0, max_new_tokens=5))
+    assert greedy.startswith(max(spaced, key=spaced.get))
+    forced = lambda ids, text: None if ids else stories.vocabulary["Ġthe"]  # noqa: E731
+    assert "".join(stories.stream("Once upon  ", constraint=forced, max_new_tokens=1)) == "the"
+    assert "".join(stories.stream("Once upon\n ", temperature=0, max_new_tokens=5)) == "".join(
+        stories.generate(["Once upon\n "], temperature=0, max_new_tokens=5)
+    )
+    assert not Tokenizer(tiny_poetry / "tokenizer.json").word_ids.size  # a blank is a token of its own
+
+
+def test_curly_quotes_are_read_as_the_vocabulary_has_them(stories):
+    straight, curly = '"I don\'t," he said', "“I don’t,” he said"
+    assert stories.tokenizer.straighten(curly) == straight
+    assert stories.next_tokens(curly, 5) == stories.next_tokens(straight, 5)
+    assert stories.score(curly) != stories.score(straight)  # of the text as it is
+
+
 def step_by_step(generator, text):
     """The sum of next-token log-probabilities, token after token, from next_tokens' logits."""
     ids, total = [generator.start_id, *generator.tokenizer.encode(text)], 0.0
@@ -369,7 +410,7 @@ def test_greedy_equals_stock_transformers(tiny_exact):
     def record(ids, text):
         new[:] = ids
 
-    for prompt in ("Once upon", "The quick brown fox", "“春眠"):
+    for prompt in ("Once upon", "The quick brown fox", "春眠"):
         ids = [0, *tokenizer(prompt)["input_ids"]]
         text = ours.generate([prompt], temperature=0, max_new_tokens=30, constraint=record)[0]
         output = model.generate(torch.tensor([ids]), max_new_tokens=30, do_sample=False, pad_token_id=0, eos_token_id=0)

@@ -79,6 +79,7 @@ def fails(source, columns, *words):
         ("bad.jsonl", b'{"author": "a"}\n', ("bad.jsonl, line 1", "text")),
         ("bad.jsonl", b'{"author": "a", "text": null}\n', ("bad.jsonl, line 1", "null")),
         ("bad.jsonl", b"[1, 2]\n", ("bad.jsonl, line 1",)),
+        ("bad.jsonl", b'{"author": "a", "text": "half \\ud83d"}\n', ("bad.jsonl, line 1", "surrogates")),
         ("bad.parquet", b"this is not parquet", ("bad.parquet",)),
         ("bad.txt", b"one column\n", ("bad.txt", "one column, not author, text")),
         ("empty.tsv", b"", ("empty.tsv", "empty")),

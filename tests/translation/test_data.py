@@ -173,13 +173,25 @@ def test_own_pairs_become_a_model_folder_and_a_new_beginning(tiny_preset, tmp_pa
     assert train(*own[:-4], "--steps", "2") == 2  # no --languages
     assert "needs --valid, and --languages" in capsys.readouterr().err
     assert train(*own[:-4], "--languages", "en-it", "--steps", "2", "--init-from", str(folder), "--out", "runs/a") == 2
-    said = "runs/a/tokens/tokenizer.json does not know en-it; choose another --name or --out, and another --init-from\n"
-    assert said in capsys.readouterr().err
+    assert f"--init-from {folder} translates en-fr, fr-en alone\n" in capsys.readouterr().err
+    assert not (tmp_path / "runs/a").exists()
+    assert train(*own[:-4], "--languages", "en-en", "--steps", "2") == 2
+    assert "--languages such as en-fr" in capsys.readouterr().err
     assert train(*own[:-4], "--languages", "en-it", "--name", "mine", "--steps", "2") == 2
     said = "runs/mine/tokens/tokenizer.json does not know en-it; choose another --name or --out\n"
     assert said in capsys.readouterr().err
     assert train(*own[:-2], "--steps", "2") == 2  # no --name
     assert "give the model a --name" in capsys.readouterr().err
+
+
+def test_a_model_of_one_direction_is_trained_further_in_it(tiny_preset, tmp_path, monkeypatch):
+    corpora = (presets.PairCorpus("pairs.tsv", ("en", "de")),)
+    one = dataclasses.replace(tiny_preset, directions=(("en", "de"),), train=corpora, valid=corpora)
+    monkeypatch.setitem(presets.PRESETS, "en-de", lambda: one)
+    own = ["--train", "pairs.tsv", "--valid", "pairs.tsv", "--languages", "en-de"]
+    assert train("--data", ".", "--steps", "2", "--out", "one") == 0
+    assert train(*own, "--steps", "2", "--init-from", "one/model", "--out", "further") == 0
+    assert read_json(tmp_path / "further/model/config.json")["bigmodel"]["directions"] == ["en-de"]
 
 
 def test_corpora_of_one_name_are_two(tiny_preset, tmp_path):

@@ -86,6 +86,7 @@ def test_any_bytes_are_decoded_or_refused(data):
         b"PK\x03\x04\x14\0\0\0\x08\0\xffabc",
         b"\xff\xd8\xff\xe0\0\x10JFIF\0",
         b"text\x81\n",  # no character of cp1252
+        "兩隻狗在雪地裡玩。\n".encode("big5"),
         bytes(range(1, 32)) * 4,
         b"\xff\xfea",  # half a character
     ],
@@ -326,3 +327,21 @@ def test_any_content_is_read_or_refused(tmp_path_factory, name, text, column):
 )
 def test_output_names(path, expected):
     assert output_name(path, "de") == expected
+
+
+def test_a_stray_byte_does_not_make_a_file_western():
+    text = "Zwei Männer stehen auf der Straße – groß.\n"
+    for stray in (b"\xc3", b"caf\xe9\n"):
+        with pytest.raises(InputError, match="is UTF-8, but not at byte"):
+            decode(text.encode() + stray)
+
+
+def test_fenced_code_of_a_text_stays(write):
+    content = read(write("a.txt", "two dogs\n```py\nfor dog in dogs:\n```\na cat\n"))
+    assert content.units == ["two dogs", "a cat"]
+    assert upper(content) == "TWO DOGS\n```py\nfor dog in dogs:\n```\nA CAT\n"
+
+
+def test_a_spreadsheets_own_line_says_what_separates_cells(write):
+    content = read(write("a.csv", "sep=;\r\nid;text\r\n1;a, b, c and d\r\n"))
+    assert upper(content) == "sep=;\r\nid;text;translation\r\n1;a, b, c and d;A, B, C AND D\r\n"

@@ -1,5 +1,8 @@
 """The translator on its exported graphs: against transformers, alone and in a batch, and what must not change."""
 
+import re
+import unicodedata
+
 import numpy as np
 import pytest
 import torch
@@ -122,7 +125,37 @@ def test_numbers_addresses_code_and_emoji_come_through(quantized, beams):
         )
     text = " dogs ".join(f"{i}{i}" for i in range(1, 15))  # more than there are marks
     found = quantized.translate(text, source="en", num_beams=beams).text
-    assert all(f"{i}{i}" in found for i in range(1, 11))
+    assert all(f"{i}{i}" in re.findall(r"\d+", found) for i in range(1, 15))
+
+
+def test_addresses_within_chinese():
+    text = "请访问https://example.com/a_(b)查看，邮件joe.b@ex-a.com谢谢，见www.example.org/wiki/中国"
+    marked, kept = placeholders.protect(text)
+    assert kept == ["https://example.com/a_(b)", "joe.b@ex-a.com", "www.example.org/wiki/中国"]
+    assert placeholders.fill(marked, kept) == text and len(marked) == len("请访问查看，邮件谢谢，见") + 3
+
+
+def test_spellings_that_no_corpus_has_are_read_as_the_usual_ones(quantized):
+    usual = "Bäume: the fox's dogs"
+    spellings = [
+        unicodedata.normalize("NFD", usual),
+        usual.replace(" ", "\u00a0"),
+        usual.replace("fox", "f\u00adox\u200b"),
+        "Bäume:  the\tfox’s dogs",
+    ]
+    read = quantized.source_ids(usual, ("en", "de"))
+    for spelling in spellings:
+        assert quantized.source_ids(spelling, ("en", "de")) == read
+    assert quantized.source_ids("“Bäume”", ("de", "en")) != quantized.source_ids('"Bäume"', ("de", "en"))
+
+
+def test_capitals_throughout_are_read_as_a_sentence_and_come_back(quantized):
+    assert quantized.source_ids("THE DOGS", ("en", "de")) == quantized.source_ids("The dogs", ("en", "de"))
+    shouted = quantized.translate("<b>THE DOG HAS DOGS</b>", source="en").text
+    assert shouted == f"<b>{quantized.translate('The dog has dogs', source='en').text.upper()}</b>"
+    for abbreviation in ("NATO HQ", "USA"):
+        ids = quantized.source_ids(abbreviation, ("en", "de"))
+        assert ids != quantized.source_ids(abbreviation.capitalize(), ("en", "de"))
 
 
 def test_marks_stand_apart_and_tags_stay_at_the_ends(quantized):
