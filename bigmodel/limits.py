@@ -20,13 +20,13 @@ def _limit(default, reason, *, lowest=1):
 class Limits:
     """The limits of one server; see each one's reason. All are whole numbers."""
 
-    prompt_characters: int = _limit(4000, "of a prompt: models see some 500 or 1,000 tokens of it")
+    prompt_characters: int = _limit(4000, "of a prompt: stories reads 1,023 tokens or the last 512, poetry 511")
     passage_characters: int = _limit(20_000, "of a text that is gone on from")
     new_tokens: int = _limit(1024, "that one request may write: some seconds of one core")
     text_characters: int = _limit(5000, "of a text to translate: two pages, some seconds of work")
     beams: int = _limit(10, "of a translation: work grows with them, quality no more")
     file_bytes: int = _limit(5_000_000, "of a file to translate: a long novel")
-    file_texts: int = _limit(5000, "of a file to translate: an hour of a small machine")
+    file_texts: int = _limit(5000, "of a file to translate: minutes of a small machine")
     text_seconds: int = _limit(120, "until a text ends, finished or not")
     translation_seconds: int = _limit(60, "of work until a translation ends, finished or not")
     file_seconds: int = _limit(1800, "of work until a file's translation is given up")
@@ -35,7 +35,7 @@ class Limits:
     pictures: int = _limit(50, "that one request may bring: some seconds of one core")
     picture_pixels: int = _limit(25_000_000, "of a picture: 200 MB on its way; of a GIF two thirds, a WebP a third")
     pictures_at_once: int = _limit(2, "that look at pictures, of each button and endpoint: each takes all threads")
-    caption_characters: int = _limit(500, "of what is to be drawn: models read some 20 words of it")
+    caption_characters: int = _limit(500, "of what is to be drawn: models read some 20 words or Chinese characters")
     drawings: int = _limit(8, "pictures of one request: work grows with them")
     drawing_steps: int = _limit(100, "of a picture: more change nothing that can be seen")
     drawing_seconds: int = _limit(120, "of work until pictures are given up where they stand")

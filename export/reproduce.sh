@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Remakes every shipped model: data -> training -> ONNX with parity -> figures -> card. A card names its model's preset,
-# and the preset's docstring says what else it had.
+# and the preset's docstring, or LOG.md, says what else it had. Four are trained on a GPU: on a CPU say PRESET_SUFFIX=.
 #   export/reproduce.sh DATA [MODEL ...]      DATA: folder of the corpora, or of its parts text/ and image/
 #   PRESET_SUFFIX= export/reproduce.sh …      by the presets for CPU cores alone; with -gpu by the larger ones alone
 #   TRAINED=1 export/reproduce.sh …           from the weights in runs/, such as those that gpu.sh brought
@@ -31,6 +31,10 @@ for name in ${*:-emoji $pairs stories poetry photos fashion scenes blood-cells};
     if [ -d "$data/$part" ]; then corpora=$data/$part; fi
     if [ -z "${TRAINED:-}" ]; then
         python3 -m bigmodel train $task --preset "$name$suffix" --data "$corpora"
+    fi
+    if [ -z "${PRESET_SUFFIX+said}${TRAINED:-}" ] && [ "$name" = stories ]; then
+        python3 -m bigmodel train $task --preset stories-further --init-from runs/stories-gpu/model --data "$corpora"
+        suffix=-further
     fi
     python3 -m bigmodel export $task --model "runs/$name$suffix/model" --out "$model"
     for engine in torch "onnx --provider cpu"; do

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say, and pictures that are unlike anything in training.
+"""Probabilities that mean roughly what they say, and pictures that are unlike anything in training.
 
 A temperature divides the logits, so that of answers given with a probability of 80 % about 80 % are right. A picture's
 distance is that of its mean features after the stem to those of the training's pictures, measured in their own spread;
@@ -45,9 +45,19 @@ def calibration_error(logits, labels):
 def fit_temperature(logits, labels):
     """Return the temperature of least negative log-likelihood, within TEMPERATURES.
 
-    The likelihood has one peak in the temperature: golden sections find it.
+    Each of n pictures has a share of 1 / (n + 2) on the labels that are not its own, so that a model which is right on
+    all of them is not taken to be certain. The likelihood has one peak in the temperature: golden sections find it.
+
+    Args:
+        logits: (count, labels), two labels or more.
+        labels: (count,) int.
+
+    Source: Platt 1999, "Probabilistic outputs for support vector machines" (the share, his out-of-sample model).
     """
-    loss = lambda x: negative_log_likelihood(logits / np.exp(x), labels)  # noqa: E731
+    count, num_labels = logits.shape
+    targets = np.full(logits.shape, 1 / (count + 2) / (num_labels - 1))
+    targets[np.arange(count), labels] = 1 - 1 / (count + 2)
+    loss = lambda x: -(targets * log_softmax(logits / np.exp(x))).sum()  # noqa: E731
     left, right = np.log(TEMPERATURES)
     for _ in range(40):
         a, b = right - _GOLDEN * (right - left), left + _GOLDEN * (right - left)

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser):
         "--train", type=Path, help="what the model was trained on, to find copies; default: the preset's"
     )
     engines.add_arguments(parser)
-    samples = f"poems to write, or five times the plain texts; fewer than {SAMPLES}: printed, not kept"
+    samples = f"poems to write, or five times the plain texts; from 1 to {SAMPLES - 1}: printed, not kept"
     parser.add_argument("--samples", type=int, default=SAMPLES, help=samples)
     parser.add_argument("--seed", type=int, default=1, help="of the samples and of their titles")
     own = "default: generation_config.json's, as the next two; figures of others are printed, not kept"

@@ -29,11 +29,13 @@ LIMITS = {
 }
 UNFAMILIAR = (
     "What is unlike its training is said to be so by the distance of the picture's mean features from the training's. "
-    "That tells drawings from photographs, not an eleventh animal from ten: the table above says how often it notices."
+    "Pictures of another kind are often noticed, an eleventh thing of the same kind seldom: the table above says how "
+    "often."
 )
 SHARED = (
-    "Probabilities are calibrated on held-out pictures of the same kind; on others they are too high. It is a "
-    "demonstration, not for what a person's safety, money or rights depend on."
+    "One temperature, fitted to held-out pictures of the same kind, calibrates the probabilities roughly: those "
+    "between 60 and 90 % are too high, and on other pictures all are. It is a demonstration, not for what a person's "
+    "safety, money or rights depend on."
 )
 EXPLAINED = (
     "The calibration error is the mean gap between confidence and accuracy over fifteen bins. The share said to be "

@@ -34,8 +34,8 @@ EXPLANATIONS = {
 LIMITS = {
     "stories": (
         "It continues a text in the manner of its corpus. It follows no instructions and knows no facts: names, "
-        "dates and events are made up. Sentences mostly hold together, a plot does not for long, and what is more "
-        "than {context} tokens back is forgotten.",
+        "dates and events are made up. Sentences mostly hold together, a plot does not for long: it sees {context} "
+        "tokens at most, and past them goes on from the last {half}.",
         "The corpus is old, and so are its attitudes: the model may repeat prejudices of its time. It is a "
         "demonstration, not for decisions about people, nor for children alone.",
     ),
@@ -47,7 +47,7 @@ LIMITS = {
     ),
     "other": (
         "It continues a text in the manner of its corpus. It follows no instructions and knows no facts; names, "
-        "dates and events are made up. What is more than {context} tokens back is forgotten.",
+        "dates and events are made up. It sees {context} tokens at most, and past them goes on from the last {half}.",
         "It is a demonstration, not for decisions about people.",
     ),
 }
@@ -140,7 +140,8 @@ def explanations(entries):
 def limits(card, config):
     """Return what the model cannot do."""
     texts = LIMITS.get(card["name"], LIMITS["other"])
-    return [text.format(context=config["max_position_embeddings"]) for text in texts]
+    context = config["max_position_embeddings"]
+    return [text.format(context=context, half=context // 2) for text in texts]
 
 
 def memorisation(metrics):
@@ -151,9 +152,9 @@ def memorisation(metrics):
         if name in found:
             copied, text = found[name], ""
             if real := found.get(reference):
-                text = f"; of those of held-out real text, {real['value']:.1%} do, since writers repeat each other"
+                text = f"; of those of held-out real text, {_share(real['value'])} do, since writers repeat each other"
             parts.append(
-                f"Of {copied['count']:,} sampled {what}, {copied['value']:.1%} stand in the training set{text}."
+                f"Of {copied['count']:,} sampled {what}, {_share(copied['value'])} stand in the training set{text}."
             )
     if not any(name in found for name, _, _ in COPIES):
         parts.append("How much of a text stands in its training set was not measured for this model.")
@@ -167,4 +168,8 @@ def usage(card, metrics):
 
 
 def _figure(values):
-    return f"{values['value']:.1%}" if values["unit"] == "share" else f"{values['value']:.4f}"
+    return _share(values["value"]) if values["unit"] == "share" else f"{values['value']:.4f}"
+
+
+def _share(value):
+    return f"{value:.2%}" if 0 < value < 0.001 else f"{value:.1%}"

@@ -20,15 +20,15 @@ LIMITS = {
         "It draws emoji of {size} × {size} pixels, in five styles, and nothing else: no photograph, no text, no scene "
         "of more than three things side by side. It knows the things of its captions by their names; words that no "
         "caption had are ignored, and the page says which.",
-        "A thing whose name it has never seen is a failure, not an invention: *test_name* in the table, and the last "
-        "rows of the samples. Only the {things} things that were composed in the training are set beside each other "
-        "on a coloured ground; left, right, above and below are all the relations that it knows, and it cannot count "
-        "beyond three.",
+        "A new name whose words it knows is often drawn; of one without a word of the captions something else is: "
+        "*test_name* in the table, and the last rows of the samples. Only the {things} things that were composed in "
+        "the training are set beside each other on a coloured ground; left, right, above and below are all the "
+        "relations that it knows, and it cannot count beyond three.",
         "People and flags look as the five sets draw them, with what these leave out and take for granted.",
     ),
     "other": (
-        "It draws pictures of {size} × {size} pixels like those that it was trained on. A thing whose name it has "
-        "never seen is a failure, not an invention.",
+        "It draws pictures of {size} × {size} pixels like those that it was trained on. Of a name that it has never "
+        "seen it draws something else.",
     ),
 }
 CHINESE = (
@@ -99,8 +99,8 @@ def shape(config, size):
         f"A diffusion transformer in pixel space, trained from scratch by flow matching: {size}"
         f"{transformer['num_hidden_layers']} layers, width {transformer['hidden_size']}, "
         f"{transformer['num_attention_heads']} heads, pictures of {side} × {side} in patches of {patch} × {patch}. "
-        f"By cross-attention it reads captions of up to {config['max_tokens'] - 1} words, which an encoder of "
-        f"{config['text']['num_hidden_layers']} layers prepares that was trained with it."
+        f"By cross-attention it reads captions of up to {config['max_tokens'] - 1} words, or Chinese characters, "
+        f"which an encoder of {config['text']['num_hidden_layers']} layers prepares that was trained with it."
     )
 
 
