@@ -15,6 +15,8 @@ from bigmodel.training.shares import share
 
 COCO = "*.json"  # beside the pictures of a split
 VISIBLE = 0.3  # share of a box that must stay in a cut picture
+BEYOND = 0.01  # by which a box may leave its picture, as by rounding
+UNLIKE = 0.02  # by which proportions may differ from those that a file says
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def read_boxes(path, split, labels=None, *, pixels=None):
     Args:
         path: parquet with columns image, boxes (xyxy in 0..1), labels (names) and split; or a folder of a folder for
             each split, with pictures and COCO's JSON beside them. Boxes are of the pictures as they are stored: these
-            are not turned as their EXIF data say.
+            are not turned as their EXIF data say, unless the JSON gives width and height of the turned picture.
         split: "train", "val" or "test".
         labels: names of the classes; None takes the corpus' own, sorted.
         pixels: larger pictures are made as small as so many; None leaves them.
@@ -47,7 +49,8 @@ def read_boxes(path, split, labels=None, *, pixels=None):
         list of Picture, and the labels' names.
 
     Raises:
-        DataError: nothing is there, a box is none, or a label is unknown; or no picture has a box.
+        DataError: nothing is there, a box is none, or a label is unknown; a picture has other proportions than COCO's
+            JSON says; or no picture has a box.
     """
     path = Path(path)
     rows = _read_coco(path / split) if path.is_dir() else _read_rows(path, split)
@@ -55,8 +58,6 @@ def read_boxes(path, split, labels=None, *, pixels=None):
     if not rows:
         raise DataError(f"{path} has no pictures of the split {split}")
     names = list(labels or sorted({name for _, _, named in rows for name in named}))
-    if not names:
-        raise DataError(f"{path}: no picture of the split {split} has a box")
     numbers = {name: i for i, name in enumerate(names)}
     unknown = {name for _, _, named in rows for name in named} - set(names)
     if unknown:
@@ -66,6 +67,8 @@ def read_boxes(path, split, labels=None, *, pixels=None):
         boxes = np.clip(np.array(boxes, np.float32).reshape(-1, 4), 0, 1)
         kept = (boxes[:, 2:] > boxes[:, :2]).all(1)
         pictures.append(Picture(image, boxes[kept], np.array([numbers[name] for name in named], np.int64)[kept]))
+    if not any(len(picture.labels) for picture in pictures):
+        raise DataError(f"{path}: no picture of the split {split} has a box that lies within it")
     return pictures, names
 
 
@@ -74,7 +77,10 @@ def _read_rows(path, split):
         boxes, labels, where = row["boxes"] or [], row["labels"] or [], row["where"]
         if len(boxes) != len(labels) or not all(isinstance(label, str) for label in labels):
             raise DataError(f"{where}: {len(boxes)} boxes have the labels {labels}; give a name for each")
-        yield decode(row["image"], upright=False, where=where), [_numbers(box, where) for box in boxes], labels
+        for box in boxes:
+            if not all(-BEYOND <= edge <= 1 + BEYOND for edge in _numbers(box, where)):
+                raise DataError(f"{where}: the box {box} is not in shares of the picture, from 0 to 1")
+        yield decode(row["image"], upright=False, where=where), boxes, labels
 
 
 def _read_coco(folder):
@@ -86,15 +92,38 @@ def _read_coco(folder):
             for annotation in values["annotations"]:
                 objects.setdefault(annotation["image_id"], []).append(annotation)
             for picture in values["images"]:
-                image = decode(folder / picture["file_name"], upright=False)
-                inside = objects.get(picture["id"], [])
                 where = f"{file}, {picture['file_name']}"
-                boxes = [_shares(_numbers(annotation["bbox"], where), *image.shape[:2]) for annotation in inside]
+                image, sides = _as_annotated(folder / picture["file_name"], picture, where)
+                inside = objects.get(picture["id"], [])
+                boxes = [_shares(_numbers(annotation["bbox"], where), *sides) for annotation in inside]
                 yield image, boxes, [names[annotation["category_id"]] for annotation in inside]
         except KeyError as error:
             raise DataError(f"{file} is not COCO's JSON of boxes: {error} is missing") from error
         except TypeError as error:
             raise DataError(f"{file} is not COCO's JSON of boxes: {error}") from error
+
+
+def _as_annotated(path, entry, where):
+    """Return a picture as the boxes of COCO's JSON are of it, and its (width, height) in their pixels.
+
+    Args:
+        path: of the picture.
+        entry: of the picture in the JSON; without width and height, boxes are of the stored picture.
+        where: its name in messages.
+
+    Raises:
+        DataError: it cannot be read, or neither as stored nor upright has it the entry's proportions.
+    """
+    image, wide, high = decode(path, upright=False), entry.get("width"), entry.get("height")
+    if not wide or not high:
+        return image, image.shape[1::-1]
+    unlike = lambda image: abs(wide * image.shape[0] / (high * image.shape[1]) - 1)  # noqa: E731
+    if unlike(image):  # it was annotated upright, or made smaller since
+        image = min(image, decode(path), key=unlike)
+    if not unlike(image) <= UNLIKE:
+        shape = f"{image.shape[1]}x{image.shape[0]}"
+        raise DataError(f"{where}: the picture is {shape} pixels, and its boxes are of one of {wide}x{high}")
+    return image, (wide, high)
 
 
 def _numbers(box, where):
@@ -104,7 +133,7 @@ def _numbers(box, where):
     return box
 
 
-def _shares(bbox, high, wide):
+def _shares(bbox, wide, high):
     left, top, width, height = bbox
     return [left / wide, top / high, (left + width) / wide, (top + height) / high]
 

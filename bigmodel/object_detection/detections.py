@@ -3,6 +3,7 @@
 import numpy as np
 
 MOST = 100  # detections of a picture
+THRESHOLDS = 0.05, 0.95  # limits of the page's slider
 
 
 def decode(scores, boxes, size, threshold=0.0):

@@ -17,6 +17,7 @@ import gradio as gr
 from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.object_detection import tables
+from bigmodel.object_detection.detections import THRESHOLDS
 from bigmodel.object_detection.drawing import data_uri, figure, palette
 from bigmodel.object_detection.examples import example
 from bigmodel.object_detection.request import TASK, Request
@@ -26,7 +27,6 @@ from bigmodel.ui.texts import words
 from bigmodel.ui.validation import check_number
 from bigmodel.ui.widgets import announced, fault_html, label_words, picked, told
 
-LEAST = 0.05  # score; what is below is not kept for the slider
 MAX_SEED = 999_999  # of an example
 PLACEHOLDER = f'{announced()}<p class="placeholder">{words("detect_placeholder")}</p>'
 CAUTIONS = {"blood-cells": "not_medical"}  # name in a model's card -> what is said under its findings
@@ -72,7 +72,7 @@ class DetectEvents:
             name: of the picture in the downloads.
         """
         try:
-            request = Request.check(self.models, image(), model, LEAST)
+            request = Request.check(self.models, image(), model, THRESHOLDS[0])
             found = request.answer(self.models)
         except BigModelError as error:
             return None, fault_html(error), {"link": link} if link else {}
@@ -110,7 +110,7 @@ class DetectEvents:
         titled = self.models.titled(self.models.names(TASK, wait=True))
         model = picked(titled, values.get("model"))
         try:
-            threshold = check_number("threshold", float(values["threshold"]), LEAST, 1 - LEAST)
+            threshold = check_number("threshold", float(values["threshold"]), *THRESHOLDS)
         except (InputError, KeyError, TypeError, ValueError):
             threshold = self.usual_threshold(model["value"])
         seed = re.fullmatch("[0-9]{1,6}", str(values.get("example")))

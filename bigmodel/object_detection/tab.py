@@ -5,6 +5,7 @@ import gradio as gr
 from bigmodel.errors import BigModelError
 from bigmodel.limits import LIMITS
 from bigmodel.object_detection import tables
+from bigmodel.object_detection.detections import THRESHOLDS
 from bigmodel.object_detection.drawing import draw
 from bigmodel.object_detection.events import PLACEHOLDER, DetectEvents
 from bigmodel.object_detection.request import TASK, Request
@@ -61,7 +62,7 @@ def _inputs(models):
         label=t("picture"), placeholder=t("picture_hint"), height=300, buttons=[], elem_id="detect-picture"
     )
     form["threshold"] = gr.Slider(
-        0.05, 0.95, usual, step=0.01, label=t("threshold"), info=t("threshold_hint"), buttons=[], elem_id="threshold"
+        *THRESHOLDS, usual, step=0.01, label=t("threshold"), info=t("threshold_hint"), buttons=[], elem_id="threshold"
     )
     with gr.Row(elem_classes="actions"):
         form["detect"] = gr.Button(t("detect"), variant="primary", scale=1, min_width=120, elem_id="detect-button")

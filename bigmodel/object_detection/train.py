@@ -8,7 +8,7 @@ import numpy as np
 from bigmodel.config import VisionConfig
 from bigmodel.object_detection.config import PRESETS
 from bigmodel.object_detection.data import collate, load
-from bigmodel.object_detection.detections import decode
+from bigmodel.object_detection.detections import THRESHOLDS, decode
 from bigmodel.object_detection.metrics import best_threshold, mean_precision
 from bigmodel.object_detection.model import make_model, predict, save_model
 from bigmodel.training import command
@@ -93,7 +93,7 @@ def write_folder(config, model, corpus, folder):
         "title": config.title,
         "description": config.description,
         "languages": [],
-        "threshold": round(best_threshold(*_valid(model.eval(), corpus)), 3),
+        "threshold": round(float(np.clip(best_threshold(*_valid(model.eval(), corpus)), *THRESHOLDS)), 3),
     }
     save_model(model, folder, labels=corpus.labels, about=about)
     write_preparation(folder, model.config.image_size, corpus.mean, corpus.std)

@@ -1,6 +1,7 @@
 """Reading pictures to train on: parquet, npz, or a folder for each label."""
 
 import io
+import os
 import struct
 import zipfile
 import zlib
@@ -101,8 +102,8 @@ def read_labelled(path, split, *, mode="RGB", size=None):
 
     Args:
         path: parquet with columns image, label, split ("train" without it), and class where labels have names; npz with
-            {split}_images and {split}_labels; or a folder {split}/{label}/*.jpg, or {label}/*.jpg, in which every fifth
-            picture is of the split "test".
+            {split}_images and {split}_labels; or a folder {split}/{label}/*.jpg, or {label}/*.jpg, of which about a
+            fifth is of the split "test", chosen by the files' names.
         split: "train" or "test".
         mode: "RGB" or "L".
         size: (height, width) that pictures are scaled and cropped to; None takes them as they are.
@@ -149,10 +150,23 @@ def _read_folder(path, split, mode, size):
         files = sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS)
         if not files:
             raise DataError(f"{folder} has no pictures ({', '.join(ENDINGS)})")
-        kept = files if parted else [f for i, f in enumerate(files) if (i % 5 == 4) == (split == "test")]
+        tests = set() if parted else _tests(files)
+        kept = files if parted else [file for file in files if (file in tests) == (split == "test")]
         images += [fit(decode(file, mode), size) for file in kept]
         labels += [label] * len(kept)
     return images, labels, [folder.name for folder in folders]
+
+
+def _tests(files):
+    """Return the set of those of a label's files that are for the test: every fifth, by a hash of the name.
+
+    So a picture keeps its side when others come. Where that is none or all, it is one of two or more.
+    """
+    hashes = {file: zlib.crc32(os.fsencode(file.name)) for file in files}
+    chosen = {file for file in files if hashes[file] % 5 == 0}
+    if len(chosen) in (0, len(files)):  # few pictures: both sides need one
+        return {max(files, key=hashes.get)} if len(files) > 1 else set()
+    return chosen
 
 
 def _read_table(path, split, mode, size):

@@ -26,6 +26,14 @@ def test_the_temperature_is_found_and_mends_the_error(drawn, factor):
         assert calibration.calibration_error(factor * logits, labels) > 0.05
 
 
+@pytest.mark.parametrize("count", [10, 200])
+def test_who_is_always_right_is_not_certain(count):
+    labels = np.arange(count) % 3
+    logits = 4.0 * np.eye(3)[labels]
+    probabilities = np.exp(calibration.log_softmax(logits / calibration.fit_temperature(logits, labels)))
+    assert probabilities.max(1) == pytest.approx((count + 1) / (count + 2), abs=1e-4)
+
+
 def test_calibration_error_by_hand():
     logits = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]]))
     labels = np.array([0, 1, 0, 1])  # half right at 0.9, all right at 0.6

@@ -120,7 +120,7 @@ def test_in_the_terminal(folder, own, tmp_path, capsys):
 def test_benchmark_says_who_is_faster(folder, tmp_path, monkeypatch, capsys):
     import torch
 
-    monkeypatch.setattr(torch, "compile", lambda model: model)  # which takes a minute
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)  # which takes a minute
     words = ["--model", str(folder), "--rounds", "1", "--out", str(tmp_path / "out.json")]
     assert main(["benchmark", "image_classification", *words]) == 0
     assert "against the better" in capsys.readouterr().out

@@ -36,7 +36,7 @@ def test_a_run_keeps_its_labels(command, tmp_path, capsys):
     values = read_json(tmp_path / "run/model/config.json")
     assert list(values["id2label"].values()) == ["cat", "dog"] and values["bigmodel"]["name"] == "run"
     counts = {row["split"]: row["examples"] for row in read_json(tmp_path / "run/model/metrics.json")["data"]}
-    assert counts == {"train": 13, "valid": 3}  # of 16, a fifth is held out; every fifth of 20 is for the test
+    assert counts == {"train": 15, "valid": 3}  # of 18, a fifth is held out; 8.png of each ten is for the test
     (tmp_path / "own/dog").rename(tmp_path / "own/wolf")
     assert main(command) == 2
     assert "a run of the labels cat, dog, not cat, wolf" in capsys.readouterr().err

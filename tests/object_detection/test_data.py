@@ -153,6 +153,9 @@ def test_parquet_with_boxes(tmp_path):
         ([[0.2, 0.3, 0.5]], ["red"], r"row 1: the box \[0.2, 0.3, 0.5\] is not four numbers"),
         ([[0.2, 0.3, 0.5, 0.7]], [], "row 1: 1 boxes have the labels"),
         ([[0.2, 0.3, 0.5, 0.7]], [None], "row 1: 1 boxes have the labels"),
+        ([[16.0, 18, 40, 42]], ["red"], r"row 1: the box .* is not in shares of the picture, from 0 to 1"),
+        ([[0.2, 0.3, 0.5, 1.02]], ["red"], r"row 1: the box .* is not in shares of the picture, from 0 to 1"),
+        ([[0.2, 0.3, 0.2, 0.7]], ["red"], "no picture of the split train has a box that lies within it"),
     ):
         row = {**rows[0], "boxes": boxes, "labels": labels}
         parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "bad")
@@ -215,6 +218,58 @@ def test_boxes_are_of_the_stored_picture(tmp_path):
     [picture], _ = read_boxes(tmp_path, "train")
     assert picture.image.shape == (60, 80, 3)
     np.testing.assert_allclose(picture.boxes[0] * [80, 60, 80, 60], extent(picture.image), atol=1.6)
+
+
+def annotated(folder, sides, bbox, orientation=1):
+    """Write the painted picture, 80x60 as it is stored, and COCO's JSON that gives it other sides."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (folder / "train").mkdir()
+    Image.fromarray(painted().image).save(folder / "train/a.jpg", exif=exif, quality=95)
+    values = {
+        "images": [{"id": 7, "file_name": "a.jpg", "width": sides[0], "height": sides[1]}],
+        "categories": [{"id": 3, "name": "red"}],
+        "annotations": [{"image_id": 7, "category_id": 3, "bbox": bbox}],
+    }
+    (folder / "train/boxes.json").write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    ("sides", "bbox", "orientation", "shape"),
+    [
+        ((80, 60), [16, 18, 24, 24], 1, (60, 80)),
+        ((0, 0), [16, 18, 24, 24], 1, (60, 80)),  # not known
+        ((80, 60), [16, 18, 24, 24], 6, (60, 80)),
+        ((800, 600), [160, 180, 240, 240], 1, (60, 80)),  # made smaller since
+        ((801, 596), [160, 179, 240, 238], 1, (60, 80)),
+        ((60, 80), [18, 16, 24, 24], 6, (80, 60)),  # x is what was left of the bottom, 60 - 42
+        ((600, 800), [180, 160, 240, 240], 6, (80, 60)),
+    ],
+)
+def test_boxes_are_of_the_sides_that_coco_gives(tmp_path, sides, bbox, orientation, shape):
+    annotated(tmp_path, sides, bbox, orientation)
+    [picture], _ = read_boxes(tmp_path, "train")
+    assert picture.image.shape[:2] == shape
+    np.testing.assert_allclose(picture.boxes[0] * (*shape[::-1], *shape[::-1]), extent(picture.image), atol=1.6)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_picture_of_another_shape_than_coco_gives_is_refused(tmp_path, orientation):
+    annotated(tmp_path, (80, 70), [16, 18, 24, 24], orientation)
+    with pytest.raises(DataError, match="boxes.json, a.jpg: the picture is 80x60 pixels, and its .* of one of 80x70"):
+        read_boxes(tmp_path, "train")
+
+
+def test_a_picture_on_its_side_without_exif_is_refused(tmp_path):
+    annotated(tmp_path, (60, 80), [18, 16, 24, 24])
+    with pytest.raises(DataError, match="a.jpg: the picture is 80x60 pixels"):
+        read_boxes(tmp_path, "train")
+
+
+def test_boxes_that_are_nowhere_in_their_pictures_are_refused(tmp_path):
+    annotated(tmp_path, (80, 60), [90, 18, 24, 24])
+    with pytest.raises(DataError, match="no picture of the split train has a box that lies within it"):
+        read_boxes(tmp_path, "train", ["red"])
 
 
 def test_emoji_of_a_split(tmp_path):

@@ -16,8 +16,10 @@ from bigmodel.config import VisionConfig, read_json  # noqa: E402
 from bigmodel.errors import DataError, TrainingError  # noqa: E402
 from bigmodel.evaluation.report import render  # noqa: E402
 from bigmodel.object_detection import config as configs  # noqa: E402
+from bigmodel.object_detection import evaluate  # noqa: E402
 from bigmodel.object_detection import train as training  # noqa: E402
 from bigmodel.object_detection.data import BoxBatches, Corpus, Picture  # noqa: E402
+from bigmodel.object_detection.detections import THRESHOLDS  # noqa: E402
 from bigmodel.object_detection.evaluate import find_tests, score  # noqa: E402
 from bigmodel.object_detection.runtime import Detections, ObjectDetector  # noqa: E402
 
@@ -87,6 +89,29 @@ def test_figures_of_a_part_are_not_kept(trained, corpus, capsys):
     assert read_json(trained / "metrics.json") == before
 
 
+def test_large_test_pictures_do_not_fill_the_memory(trained, tmp_path, monkeypatch):
+    squares(tmp_path / "own/test", 2, seed=5)
+    for path in (tmp_path / "own/test").glob("*.png"):
+        with Image.open(path) as picture:
+            picture.resize((320, 320)).save(path)
+    scored = []
+    monkeypatch.setattr(evaluate, "score", lambda *parts, **_: scored.append(parts) or [])
+    main(["evaluate", "object_detection", "--model", str(trained), "--data", str(tmp_path / "own"), "--limit", "2"])
+    [(found, pictures, _)] = scored
+    assert {picture.image.shape for picture in pictures} == {(64, 64, 3)}  # of a model that sees 32 x 32
+    assert [one.pixels for one in found] == [None, None] and {one.size for one in found} == {(64, 64)}
+
+
+@pytest.mark.parametrize(("best", "kept"), [(0.001, THRESHOLDS[0]), (0.999, THRESHOLDS[1]), (0.1234567, 0.123)])
+def test_a_kept_threshold_fits_the_slider(tmp_path, monkeypatch, best, kept):
+    picture = Picture(np.zeros((32, 32, 3), np.uint8), np.array([[0, 0, 0.5, 0.5]], np.float32), np.array([0]))
+    corpus = Corpus(None, [picture], ["cat"], [0.5] * 3, [0.25] * 3)
+    config = dataclasses.replace(configs.scenes(), transformer=SHAPE)
+    monkeypatch.setattr(training, "best_threshold", lambda *_: best)
+    training.write_folder(config, training.make_model(config, 1), corpus, tmp_path / "model")
+    assert read_json(tmp_path / "model/config.json")["bigmodel"]["threshold"] == kept
+
+
 def test_what_only_training_needs_is_left_out(trained):
     from safetensors import safe_open
 
@@ -146,7 +171,7 @@ def test_a_class_without_an_object_has_no_precision(trained, recwarn):
 
 
 def test_benchmark(trained, monkeypatch, capsys):
-    monkeypatch.setattr(torch, "compile", lambda model: model)  # which takes a minute
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)  # which takes a minute
     assert main(["benchmark", "object_detection", "--model", str(trained), "--rounds", "1"]) == 0
     assert "against the better" in capsys.readouterr().out
 

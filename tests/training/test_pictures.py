@@ -125,11 +125,46 @@ def test_an_empty_folder_of_a_label_is_named(tmp_path):
 
 def test_a_label_may_be_named_as_a_split_is(tmp_path):
     for label in ("bus", "train"):
-        (tmp_path / label).mkdir()
-        for number in range(5):
-            (tmp_path / label / f"{number}.png").write_bytes(PICTURES["plain"])
+        numbered(tmp_path / label, range(5))
     images, labels, names = read_labelled(tmp_path, "train")[:3]
     assert names == ["bus", "train"] and list(labels) == [0] * 4 + [1] * 4 and len(images) == 8
+
+
+def numbered(folder, numbers):
+    """Write pictures whose pixels are their numbers, by which they are named."""
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        Image.fromarray(np.full((2, 2, 3), number, np.uint8)).save(folder / f"{number}.png")
+
+
+def sides(path):
+    """Return the numbers of a label's pictures, of training and of test."""
+    return [set(read_labelled(path, split)[0][:, 0, 0, 0].tolist()) for split in ("train", "test")]
+
+
+def test_a_picture_keeps_its_side_when_others_come(tmp_path):
+    numbered(tmp_path / "cat", range(1, 100, 2))
+    train, test = sides(tmp_path)
+    assert len(train) + len(test) == 50 and 5 <= len(test) <= 15
+    numbered(tmp_path / "cat", range(0, 100, 2))
+    more_train, more_test = sides(tmp_path)
+    assert train < more_train and test < more_test and not more_train & more_test
+
+
+@pytest.mark.parametrize("numbers", [[0, 1], [8, 12], [0, 1, 2, 3]])
+def test_few_pictures_are_of_both_sides(tmp_path, numbers):
+    # by their names alone 8 and 12 were both of the test, and the others of the training
+    numbered(tmp_path / "cat", numbers)
+    train, test = sides(tmp_path)
+    assert len(test) == 1 and train | test == set(numbers) and not train & test
+
+
+@pytest.mark.parametrize("number", [0, 8])
+def test_a_single_picture_is_of_the_training(tmp_path, number):
+    numbered(tmp_path / "cat", [number])
+    assert len(read_labelled(tmp_path, "train")[0]) == 1
+    with pytest.raises(DataError, match="no pictures of the split test"):
+        read_labelled(tmp_path, "test")
 
 
 def test_a_run_goes_on_with_its_own_labels(tmp_path):
