@@ -1,6 +1,7 @@
 """From pictures with names to batches of captions and pictures, alone and composed."""
 
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations, permutations
@@ -28,11 +29,13 @@ from bigmodel.text_to_image.captions import (
 from bigmodel.text_to_image.config import COUNTS
 from bigmodel.training.pictures import cut_out, decode, read_parquet
 from bigmodel.training.shares import share
+from bigmodel.training.sources import has_tokenizer, note_sources
 from bigmodel.training.tokenizer import END_OF_TEXT, UNKNOWN, save_tokenizer
 
 NEEDED = ("name", "style")
 COLUMNS = (*NEEDED, "tone", "keywords", "codepoints")  # with texts, apart from "image" and "split"
 VALID_SHARE = 50  # one of so many training pictures is kept from the training
+LARGEST = 4  # longer side of a picture that is read, in sides of what a model draws
 # how large a thing is, as a share of the picture's side, by how many there are
 SIZES = {1: (0.5, 0.9), 2: (0.4, 0.5), 3: (0.29, 0.34)}
 FILLERS = ("a", "an", "the", "and", "of", "in", "on", "with", "style", "emoji", "picture", "drawing", "风格背景在、，")
@@ -60,17 +63,19 @@ class Picture:
         return canonical(self.subject.name, self.style, self.subject.tone)
 
 
-def read_pictures(path, split):
+def read_pictures(path, split, size=None):
     """Read the pictures of a split.
 
     Args:
         path: parquet with columns image, name, style, and, where there are, tone, keywords (separated by commas; the
             name may be the first), codepoints, split. Without a column split all pictures are of the training.
-        split: "train", "valid" (a part of train that is kept from it, one picture at least), "test_style" (things never
-            shown in this style), "test_tone" or "test_name" (things never shown).
+        split: "train", "valid" (a part of train that is kept from it, one picture at least, and not all of a thing that
+            has several), "test_style" (things never shown in this style), "test_tone" or "test_name" (things never
+            shown).
+        size: pixels of the side of what a model draws; larger pictures are shrunk to LARGEST of it. None leaves them.
 
     Returns:
-        list of Picture, of the file's size.
+        list of Picture, of the file's size or shrunk.
 
     Raises:
         DataError: the file is missing or broken, or has no such pictures; or a row's value is none.
@@ -78,17 +83,14 @@ def read_pictures(path, split):
     chinese = chinese_names(path)
     rows = list(read_parquet(path, "train" if split == "valid" else split, NEEDED))
     if split in ("train", "valid"):
-        valid = [_is_valid(row) for row in rows]
-        if rows and not any(valid):
-            valid[min(range(len(rows)), key=lambda i: _hash(rows[i]))] = True
-        rows = [row for row, kept in zip(rows, valid, strict=True) if kept == (split == "valid")]
+        rows = [row for row, kept in zip(rows, _kept(rows), strict=True) if kept == (split == "valid")]
     if not rows:
         raise DataError(f"{path} has no pictures of the split {split}")
-    return [_picture(row, chinese) for row in rows]
+    return [_picture(row, chinese, size) for row in rows]
 
 
-def _picture(row, chinese):
-    """Return the Picture of a row of training.pictures.read_parquet."""
+def _picture(row, chinese, size):
+    """Return the Picture of a row of training.pictures.read_parquet; ``size`` as in read_pictures."""
     where, texts = row["where"], {column: row.get(column) or "" for column in COLUMNS}
     for column, text in texts.items():
         if not isinstance(text, str) or (column in NEEDED and not text.strip()):
@@ -103,7 +105,12 @@ def _picture(row, chinese):
         keywords = keywords[1:]
     keywords = tuple(word for word in keywords if word.isalpha())
     subject = Subject(name.replace(":", ","), chinese.get(emoji, ""), keywords, tone)
-    return Picture(decode(row["image"], where=where), subject, style, codepoints)
+    image = decode(row["image"], where=where)
+    if size and max(image.shape[:2]) > LARGEST * size:
+        shrunk = Image.fromarray(image)
+        shrunk.thumbnail((LARGEST * size, LARGEST * size), Image.Resampling.HAMMING)  # leaves white ground white
+        image = np.asarray(shrunk)
+    return Picture(image, subject, style, codepoints)
 
 
 def _letters(text):
@@ -111,13 +118,36 @@ def _letters(text):
     return "".join(letter for letter in unicodedata.normalize("NFKD", text.casefold()) if letter.isalnum())
 
 
+def _kept(rows):
+    """Return of each row of the training whether it is kept from it; rows of one key get numbers."""
+    seen, names = Counter(), [str(row["name"]) for row in rows]
+    for row in rows:
+        row["number"] = seen[_key(row)]
+        seen[_key(row)] += 1
+    valid = [_is_valid(row) for row in rows]
+    shown = {name for name, kept in zip(names, valid, strict=True) if not kept}
+    for i, name in enumerate(names):
+        if name not in shown:  # nothing could be learnt of it
+            valid[i] = False
+            shown.add(name)
+    if rows and not any(valid):
+        counts = Counter(names)
+        valid[min(range(len(rows)), key=lambda i: (counts[names[i]] == 1, _hash(rows[i])))] = True
+    return valid
+
+
 def _is_valid(row):
     return _hash(row) % VALID_SHARE == 0
 
 
 def _hash(row):
-    key = f"{row['name']}|{row.get('tone') or ''}|{row['style']}"
+    number = row.get("number")
+    key = f"{_key(row)}|{number}" if number else _key(row)
     return int.from_bytes(sha256(key.encode()).digest()[:8], "big")
+
+
+def _key(row):
+    return f"{row['name']}|{row.get('tone') or ''}|{row['style']}"
 
 
 def character(codepoints):
@@ -148,8 +178,12 @@ def chinese_names(path):
 
 
 def resized(image, size):
-    """Scale a picture (height, width, 3) uint8 to (size, size, 3)."""
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
+    """Scale a picture (height, width, 3) uint8, in the middle of a white square, to (size, size, 3)."""
+    height, width = image.shape[:2]
+    side = max(height, width)
+    square = Image.new("RGB", (side, side), "white")
+    square.paste(Image.fromarray(image), ((side - width) // 2, (side - height) // 2))
+    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
 
 
 # --- compositions ---------------------------------------------------------------------------------------------
@@ -301,14 +335,33 @@ def make_tokenizer(pictures):
     return raw
 
 
-def load_tokenizer(config, pictures, folder):
-    """Return the tokenizer of a run: its own from before, that of the model it begins with, or a new one."""
+def load_tokenizer(config, pictures, folder, *sources):
+    """Return the tokenizer of a run: its own from before, that of the model it begins with, or a new one.
+
+    Args:
+        config: TextToImageConfig.
+        pictures: list of Picture, of the training.
+        folder: of the run's tokens.
+        sources: files of the pictures; a run without a checkpoint follows them.
+
+    Raises:
+        DataError: it knows no word of some names, so that nothing would tell their things apart.
+    """
     path = Path(folder) / "tokenizer.json"
-    if not path.exists():
+    kept = has_tokenizer(path.parent, *sources)
+    begun = path if kept else config.init_from and config.init_from / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(begun)) if begun else make_tokenizer(pictures)
+    names = sorted({picture.subject.name for picture in pictures})
+    unknown = [name for name in names if set(tokenizer.encode(name, add_special_tokens=False).tokens) == {UNKNOWN}]
+    if unknown:
+        named = ", ".join(unknown[:5]) + (" …" if unknown[5:] else "")
+        advice = "give another --out" if kept else "train without --init-from"
+        raise DataError(f"{config.corpus}: {begun} knows no word of {named}; {advice}")
+    if not kept:  # a refused one leaves no trace
         path.parent.mkdir(parents=True, exist_ok=True)
-        begun = config.init_from and Tokenizer.from_file(str(config.init_from / "tokenizer.json"))
-        save_tokenizer(begun or make_tokenizer(pictures), path.parent)
-    return Tokenizer.from_file(str(path))
+        save_tokenizer(tokenizer, path.parent)
+        note_sources(path, *sources)
+    return tokenizer
 
 
 def encode(tokenizer, captions, length):

@@ -93,7 +93,7 @@ def run(arguments):
     generator, engine = open_engine(arguments.engine, arguments.model, arguments.provider)
     config = read_json(arguments.model / "config.json")
     path, size = find_corpus(arguments.data, generator.folder.name), config["sample_size"]
-    pictures = read_pictures(path, "train")
+    pictures = read_pictures(path, "train", size)
     composer = Composer(pictures, config["bigmodel"]["things"], size)
     judges = Judges(arguments.judges or Path("runs/judges") / str(size), pictures, composer)
     options = {"steps": arguments.steps, "guidance": arguments.guidance}
@@ -160,7 +160,8 @@ def find_sets(path, judges, seed):
         DataError: no picture of a thing of the training was kept from it.
     """
     rng = np.random.default_rng(seed)
-    valid = [p for p in read_pictures(path, "valid") if p.subject.name in judges.names]  # a few things have one picture
+    # a few things have one picture
+    valid = [p for p in read_pictures(path, "valid", judges.size) if p.subject.name in judges.names]
     if not valid:
         raise DataError(f"{path}: no picture of a thing of the training was kept from it; give things more pictures")
     chosen = [judges.pictures[i] for i in rng.permutation(len(judges.pictures))[: COUNTS["train"]]]
@@ -169,7 +170,7 @@ def find_sets(path, judges, seed):
     sets = {"train": Asked(f"{path.stem}.train", chosen, valid, stacked(valid, judges.size), pools)}
     for name in ("test_style", "test_tone", "test_name"):
         try:
-            pictures = read_pictures(path, name)
+            pictures = read_pictures(path, name, judges.size)
         except DataError:  # one's own corpus need not have it
             continue
         shown = [pictures[i] for i in rng.permutation(len(pictures))]

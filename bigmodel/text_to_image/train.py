@@ -66,9 +66,10 @@ def train(config, data, folder, *, preset_name=None):
         dict: the last validation: "loss", the velocity's mean squared error on pictures kept from the training.
     """
     data, folder = Path(data), Path(folder)
-    pictures, valid = (read_pictures(data / config.corpus, split) for split in ("train", "valid"))
-    composer = Composer(pictures, config.things, config.shape.sample_size, config.counts, config.in_order)
-    tokenizer = load_tokenizer(config, pictures, folder / "tokens")
+    corpus, size = data / config.corpus, config.shape.sample_size
+    pictures, valid = (read_pictures(corpus, split, size) for split in ("train", "valid"))
+    composer = Composer(pictures, config.things, size, config.counts, config.in_order)
+    tokenizer = load_tokenizer(config, pictures, folder / "tokens", corpus)
     batches = CaptionedBatches(config, pictures, composer, tokenizer)
     model = make_model(config, tokenizer.get_vocab_size())
     held_out = validation_batch(config, valid, composer, tokenizer)

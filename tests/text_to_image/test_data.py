@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -28,6 +29,7 @@ from bigmodel.text_to_image.data import (  # noqa: E402
     Picture,
     Scene,
     encode,
+    load_tokenizer,
     make_tokenizer,
     read_pictures,
     resized,
@@ -102,6 +104,36 @@ def test_own_drawings_need_a_name_and_a_style_alone(tmp_path, emoji_pictures, wr
     assert words(tokenizer, "crayon style") == ["crayon", "style", "<|endoftext|>"]
 
 
+def test_several_drawings_of_a_thing_are_not_all_kept_from_training(tmp_path, emoji_pictures, write_corpus, as_row):
+    named = (f"thing {i}" for i in range(100 * data.VALID_SHARE))
+    kept = [name for name in named if data._is_valid({"name": name, "style": "crayon"})][:2]
+    rows = [as_row(picture, "train", name=kept[0], style="crayon") for picture in emoji_pictures * 10]
+    rows += [as_row(emoji_pictures[0], "train", name=name, style="crayon") for name in (kept[1], "rose")]
+    write_corpus(tmp_path / "own.parquet", rows)
+    train, valid = (read_pictures(tmp_path / "own.parquet", split) for split in ("train", "valid"))
+    assert len(train) + len(valid) == len(rows) and {p.subject.name for p in train} == {*kept, "rose"}
+    assert {p.subject.name for p in valid} == {kept[0]} and len(valid) < 10
+
+
+def test_where_chance_keeps_none_it_is_of_a_thing_with_several(tmp_path, emoji_pictures, write_corpus, as_row):
+    for several in emoji_pictures[:5]:  # one of five has the least hash by itself
+        rows = [as_row(picture, "train", style="crayon") for picture in (*emoji_pictures[:5], several)]
+        write_corpus(tmp_path / "own.parquet", rows)
+        (valid,) = read_pictures(tmp_path / "own.parquet", "valid")
+        assert valid.subject.name == several.subject.name
+
+
+def test_large_drawings_are_shrunk_and_keep_their_proportions(tmp_path, emoji_pictures, write_corpus, as_row):
+    large = np.full((200, 400, 3), 255, np.uint8)
+    large[50:150, 100:300] = RED
+    pictures = [dataclasses.replace(emoji_pictures[0], image=image) for image in (large, emoji_pictures[0].image)]
+    write_corpus(tmp_path / "own.parquet", [as_row(picture, "test_name") for picture in pictures])
+    whole, small = (read_pictures(tmp_path / "own.parquet", "test_name", size) for size in (None, SIZE))
+    assert np.array_equal(whole[0].image, large) and small[0].image.shape == (64, 128, 3)
+    assert np.array_equal(small[1].image, pictures[1].image)  # is no larger
+    assert (small[0].image[:15] == 255).all() and tuple(small[0].image[32, 64]) == RED
+
+
 def test_the_first_keyword_stays_unless_it_is_the_name(tmp_path, emoji_pictures, write_corpus, as_row):
     row = as_row(emoji_pictures[0], "test_name")
     keywords = ("cat face, pet", "Cat-Face, pet", "pet, animal", "", None)
@@ -170,6 +202,38 @@ def test_captions_as_arrays(tokenizer):
     assert ids.dtype == mask.dtype == np.int64 and ids.shape == mask.shape == (3, 6)
     assert mask.sum(1).tolist() == [1, 2, 6] and (ids[0] == end).all()
     assert ids[2].tolist() == [tokenizer.token_to_id("rose")] * 5 + [end]
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Return a function of pictures, and what a run begins with, that loads the tokenizer of one run of them."""
+
+    def load(pictures, init_from=None):
+        source = tmp_path / "own.parquet"
+        source.write_text(" ".join(picture.caption for picture in pictures))
+        config = dataclasses.replace(emoji(), corpus=source.name, init_from=init_from)
+        return load_tokenizer(config, pictures, tmp_path / "run" / "tokens", source)
+
+    return load
+
+
+def test_a_run_that_has_not_begun_follows_its_corpus(own, tmp_path, emoji_pictures):
+    assert "zeppelin" not in own(emoji_pictures).get_vocab()
+    more = [*emoji_pictures, on_white(RED, name="zeppelin")]
+    assert "zeppelin" in own(more).get_vocab()
+    (tmp_path / "run" / "checkpoint.pt").touch()
+    assert "zeppelin" in own(emoji_pictures).get_vocab()  # weights fit this one
+
+
+def test_things_that_no_word_tells_apart_are_named(own, tmp_path, tokenizer, emoji_pictures):
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    more = [*emoji_pictures, on_white(RED, name="red zeppelin"), on_white(RED, name="!")]  # known in part; wordless
+    assert own(more, tmp_path).to_str() == tokenizer.to_str()
+    shutil.rmtree(tmp_path / "run")
+    more += [on_white(RED, name=f"zeppelin{i} x") for i in range(6)]
+    with pytest.raises(DataError, match=r"own.parquet: .*knows no word of zeppelin0 x, .*4 x …; train without"):
+        own(more, tmp_path)
+    assert not (tmp_path / "run").exists()  # where one may train without
 
 
 # --- compositions ---------------------------------------------------------------------------------------------
@@ -287,3 +351,17 @@ def test_some_captions_are_left_out(make_batches):
 def test_pixels_are_between_minus_one_and_one():
     assert to_pixels(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1)).flatten().tolist() == [-1, 1]
     assert resized(np.full((64, 64, 3), 7, np.uint8), 16).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_what_is_not_square_lies_on_white(wide):
+    image = np.full((20, 60, 3), 7, np.uint8) if wide else np.full((60, 20, 3), 7, np.uint8)
+    scaled = resized(image, 30)
+    scaled = scaled if wide else scaled.swapaxes(0, 1)
+    assert (scaled[[0, 1, 2, -3, -2, -1]] == 255).all() and (scaled[13:17] == 7).all()
+
+
+def test_what_is_square_is_only_scaled():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    scaled = Image.fromarray(image).resize((24, 24), Image.Resampling.LANCZOS)
+    assert np.array_equal(resized(image, 24), np.asarray(scaled))
