@@ -93,7 +93,7 @@ def fill(task, config, data, tokens, more):
     corpus = data / config.corpus
     if task != "text_to_image":
         return [corpus]
-    module.load_tokenizer(config, module.read_pictures(corpus, "train"), tokens)
+    module.load_tokenizer(config, module.read_pictures(corpus, "train"), tokens, corpus)
     names = more / module.names_file(corpus).name  # no package has to be there that knows them
     names.write_text(json.dumps(module.chinese_names(corpus), ensure_ascii=False), encoding="utf-8")
     return [corpus, names]

@@ -125,6 +125,8 @@ def _read(source, longest):
             if about.st_size > longest:
                 raise InputError(FIELD, f"is larger than {longest / 1e6:g} MB")
             return Path(source).read_bytes()
+        except FileNotFoundError as error:  # a page's upload is swept away after a while
+            raise InputError(FIELD, "is gone, or was never there; give it again") from error
         except (OSError, ValueError) as error:
             raise InputError(FIELD, "cannot be read") from error
     if not isinstance(source, bytes):

@@ -14,6 +14,7 @@ from bigmodel.text_to_image.request import CHECKS, NUM_IMAGES, TASK, Request, gi
 from bigmodel.ui.language import translated, visitor_language
 from bigmodel.ui.pictures import uploaded
 from bigmodel.ui.texts import words
+from bigmodel.ui.validation import check_number
 from bigmodel.ui.widgets import announced, picked, provider_name, told
 
 LABELS = {"prompt": "what_to_draw"}  # of fields that the tab calls otherwise than others do
@@ -85,14 +86,15 @@ class DrawEvents:
         fields = self._defaults(model)
         return *(fields.get(name, gr.skip()) for name in CHECKS if name != "model"), self._styles(model)
 
-    def choose_style(self, sample, prompt, model):
-        """Return the prompt in the style that was chosen."""
+    def choose_style(self, index, prompt, model):
+        """Return the prompt in the model's style of an index."""
         styles = self._model(model, "styles", ())
         try:
             prompt = CHECKS["prompt"](prompt)
+            index = check_number("style", index, 0, len(styles) - 1, whole=True, optional=False)
         except InputError as error:
             raise told(error, LABELS) from None
-        return with_style(prompt, str(sample[0]), styles)
+        return with_style(prompt, styles[index], styles)
 
     def restore(self, file):
         """Return the settings of a PNG file that was made here.

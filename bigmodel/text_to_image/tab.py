@@ -62,7 +62,9 @@ def _compose(models, known):
     hint = t("what_to_draw_hint")
     form["prompt"] = gr.Textbox(label=t("what_to_draw"), placeholder=hint, lines=2, max_lines=5, elem_id="what-to-draw")
     hidden = [gr.Textbox(visible=False)]
-    form["styles"] = gr.Dataset(components=hidden, samples=[], label=t("style"), elem_classes="examples", visible=False)
+    options = {"label": t("style"), "elem_classes": "examples", "visible": False}
+    # an index, since the samples come later, and live in a visit alone, which may be evicted
+    form["styles"] = gr.Dataset(components=hidden, samples=[], type="index", **options)
     form["num_images"] = gr.Slider(1, LIMITS.drawings, NUM_IMAGES, step=1, label=t("num_images"), buttons=[])
     with gr.Row(elem_classes="actions"):
         form["draw"] = gr.Button(t("draw"), variant="primary", scale=3, min_width=120, elem_id="draw-button")

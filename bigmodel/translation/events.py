@@ -16,6 +16,7 @@ from bigmodel.ui.widgets import announced, provider_name, told
 PAUSE_S = 0.4  # a visitor who types on is not answered yet
 SPOKEN = 300  # characters of a translation that a screen reader says
 LINKED = tuple(CHECKS)  # what a link carries: /?tab=translate&text=…&source=…&target=…
+FILLED = (*(name for name in LINKED if name != "text"), "text")  # its change begins the work: the others come before
 
 
 class TranslateEvents:
@@ -104,11 +105,11 @@ class TranslateEvents:
         return gr.update(value=target if target in possible else next(iter(possible), None))
 
     def welcome(self, values):
-        """Fill the form from what the page was opened with; what is out of its limits is left as it is."""
+        """Return the fields of FILLED from what the page was opened with; what is out of its limits stays as it is."""
         values = values if isinstance(values, dict) else {}
         known = [code for direction in directions(self.models, wait=True) for code in direction]
         filled = []
-        for name in LINKED:
+        for name in FILLED:
             value = values.get(name)
             try:
                 value = float(value) if name.startswith("num_") else value

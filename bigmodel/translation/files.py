@@ -125,8 +125,8 @@ def decode(data):
             text = data.decode(encoding)
         except UnicodeDecodeError as error:
             if encoding == "utf-8" and _mostly_utf8(data):
-                place = f"byte {error.start + 1:,}"
-                raise InputError("file", f"is UTF-8, but not at {place}; save it again as UTF-8") from error
+                place = f"{error.start + 1:,}"
+                raise InputError("file", f"is UTF-8, but not at byte {place}; save it again as UTF-8") from error
             continue
         controls = sum(unicodedata.category(c) == "Cc" and not c.isspace() for c in text)
         if "\0" in text or controls > len(text) / 100:

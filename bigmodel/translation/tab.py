@@ -8,7 +8,7 @@ from gradio_client.utils import is_valid_file
 from bigmodel.errors import BigModelError, InputError
 from bigmodel.limits import LIMITS
 from bigmodel.translation import serve
-from bigmodel.translation.events import LINKED, TranslateEvents, table
+from bigmodel.translation.events import FILLED, LINKED, TranslateEvents, table
 from bigmodel.translation.files import FORMATS
 from bigmodel.translation.request import AUTO, CHECKS, NUM_ALTERNATIVES, TASK, Request, directions
 from bigmodel.ui.endpoints import add_endpoint
@@ -145,12 +145,12 @@ def _listen(models, form, sharing):
     corrected = form["facts"].select(events.correct, pair, pair, **quiet)
     corrected = corrected.then(events.translate_now, fields, results, **shown)
     linked = {name: form[name] for name in LINKED}
-    sharing.receive(events.welcome, list(linked.values()))  # a changed text is translated by itself
+    sharing.receive(events.welcome, [form[name] for name in FILLED])  # a changed text is translated by itself
     sharing.listen(linked, [pressed, corrected], typed=[typed])
     places = [form[name] for name in ("source", "target", "text", "translation")]
     form["swap"].click(events.swap, places, places, **quiet)
-    chosen = [form[name] for name in ("text", "source", "target")]
-    form["examples"].click(lambda sample: sample, form["examples"], chosen, **quiet)
+    chosen = [form[name] for name in ("source", "target", "text")]
+    form["examples"].click(lambda sample: [*sample[1:], sample[0]], form["examples"], chosen, **quiet)
     known = directions(models)
 
     def offer():

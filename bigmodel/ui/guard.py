@@ -309,7 +309,8 @@ def trust_proxy(environment=os.environ):
 
 async def _send_refusal(scope, send, refusal, identity):
     detail = translated(f"{refusal.detail} (request {identity})", visitor_language(Request(scope)))
-    body = json.dumps({"error": detail, "detail": detail, "request_id": identity}).encode()
+    body = {"error": detail, "detail": detail, "request_id": identity}
+    body = json.dumps(body, ensure_ascii=False).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers.append((b"x-request-id", identity.encode()))
     if refusal.retry_after:

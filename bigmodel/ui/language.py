@@ -88,6 +88,8 @@ MESSAGES = {
     "a file at another address is not fetched; upload it": "不读取其他地址的文件；请上传",
     "give a text, or up to {} texts of up to {} characters": "请给一段文字，或最多 {} 段、每段最多 {} 个字符的文字",
     "is gone; drop it again": "已不在此处；请重新拖放",
+    "is gone, or was never there; give it again": "已不在此处，或从未有过；请重新给出",
+    "is UTF-8, but not at byte {}; save it again as UTF-8": "是 UTF-8，但第 {} 个字节不是；请重新存为 UTF-8",
     "is no text, or in an unknown encoding; save it as UTF-8": "不是文本，或编码未知；请存为 UTF-8",
     "has no time line, such as 00:00:01,000 --> 00:00:02,500": "没有时间行，例如 00:00:01,000 --> 00:00:02,500",
     "is no table: {}": "不是表格：{}",

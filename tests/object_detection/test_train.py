@@ -131,7 +131,7 @@ def test_terminal(trained, corpus, capsys):
     out = capsys.readouterr().out
     assert "square" in out and "%" in out
     assert main(["detect", "--model", str(trained), str(corpus / "test/0.png"), str(corpus / "none.png")]) == 2
-    assert f"error: {corpus / 'none.png'}: image: cannot be read" in capsys.readouterr().err
+    assert f"error: {corpus / 'none.png'}: image: is gone, or was never there" in capsys.readouterr().err
     assert main(["detect", "--model", str(trained), "--threshold", "2", str(corpus / "test/0.png")]) == 2
     assert "error: threshold: '2.0'" in capsys.readouterr().err
 

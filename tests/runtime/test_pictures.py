@@ -225,7 +225,7 @@ def test_what_follows_a_jpeg_does_not_count():
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(InputError, match="image: cannot be read"):
+    with pytest.raises(InputError, match="image: is gone, or was never there"):
         open_picture("/nowhere/a.png")
 
 

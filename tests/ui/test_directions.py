@@ -87,6 +87,16 @@ def test_choices(page, known):
     assert events.correct(SimpleNamespace(token="<b>"), "auto", "zh")[0] == "auto"
 
 
+def test_a_link_is_translated_into_its_own_target(page, open_page):
+    """The text's change begins the work: it comes when the languages stand there, however the page is built."""
+    text = "A man rides a red bike."
+    expected = page.models.get("en-zh", "translation").translate(text, source="en", target="zh").text
+    for _ in range(5):
+        tab = open_page("?tab=translate&text=A+man+rides+a+red+bike.&source=en&target=zh")
+        expect(tab.locator("#translation textarea")).to_have_value(expected)
+        tab.context.close()
+
+
 def test_the_target_follows_the_text_and_a_wrong_language_is_corrected(open_page):
     tab = open_page("?tab=translate")
     source, target = (tab.get_by_label(name, exact=True) for name in ("From", "To"))

@@ -5,6 +5,7 @@ import io
 import re
 import time
 
+import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import Client
@@ -13,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from bigmodel.text_to_image import png
+from bigmodel.text_to_image.events import DrawEvents
 
 ARGUMENTS = ["prompt", "model", "num_images", "steps", "guidance", "seed", "sampler", "variation_of", "strength"]
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
@@ -414,3 +416,13 @@ def test_the_keyboard_alone(open_page):
     assert {"Again", "noto", "Stop"} & set(reached) == {"Again", "noto"}  # nothing is to be stopped
     assert sum(name.startswith("PNG ") for name in reached) == 2
     assert "of" in tab.locator("#drawing figcaption").first.inner_text()
+
+
+def test_styles_need_no_visit(page):
+    """A visit that was evicted has lost the samples that came after the page was built."""
+    styles = next(block for block in page.blocks.values() if isinstance(block, gr.Dataset) and not block.samples)
+    events, model = DrawEvents(page.models), page.models.names("text_to_image")[0]
+    prompts = [events.choose_style(styles.preprocess(i), "a cat face", model) for i in (0, 1)]
+    assert prompts[0] != prompts[1] and all(prompt.endswith(" style") for prompt in prompts)
+    with pytest.raises(gr.Error, match="style"):
+        events.choose_style(styles.preprocess(99), "a cat face", model)
