@@ -127,7 +127,7 @@ def stories_further():
         train=tuple((file, min(weight, 4)) for file, weight in _STORIES["train"]),
         transformer=replace(config.transformer, dropout=0.0),
         batch_size=8,
-        settings=replace(stories().settings, max_minutes=None, max_steps=2300, learning_rate=1e-3),
+        settings=replace(stories().settings, max_minutes=120, max_steps=2300, learning_rate=1e-3),
     )
 
 

@@ -21,6 +21,7 @@ from bigmodel.translation.segmentation import WITHOUT_SPACES, cut, join, split
 BATCH = 16  # sentences decoded together; more gain little, and are longer on their way
 MAX_BEAMS = 64
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")  # soft hyphens, and blanks of no width
+_I = re.compile(r"\bi\b")
 _SHOUTED = re.compile(r"[^\W\d_]{3,}\W+[^\W\d_]{3,}")  # more than an abbreviation
 
 
@@ -317,7 +318,8 @@ class Translator:
         if direction[0] in WITHOUT_SPACES:
             return text, False
         shouted = text.isupper() and _SHOUTED.search(text) is not None
-        text = text.capitalize() if shouted else text
+        if shouted:
+            text = _I.sub("I", text.capitalize()) if direction[0] == "en" else text.capitalize()
         return self.tokenizer.straighten(text, "'"), shouted
 
     def _fits(self, sentence, direction):

@@ -153,6 +153,7 @@ def test_capitals_throughout_are_read_as_a_sentence_and_come_back(quantized):
     assert quantized.source_ids("THE DOGS", ("en", "de")) == quantized.source_ids("The dogs", ("en", "de"))
     shouted = quantized.translate("<b>THE DOG HAS DOGS</b>", source="en").text
     assert shouted == f"<b>{quantized.translate('The dog has dogs', source='en').text.upper()}</b>"
+    assert quantized.source_ids("THE DOGS AND I", ("en", "de")) == quantized.source_ids("The dogs and I", ("en", "de"))
     for abbreviation in ("NATO HQ", "USA"):
         ids = quantized.source_ids(abbreviation, ("en", "de"))
         assert ids != quantized.source_ids(abbreviation.capitalize(), ("en", "de"))
