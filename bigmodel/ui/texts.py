@@ -201,7 +201,7 @@ ENGLISH = {
     "drawings": "Drawings to try",
     "draw_example": "Draw one to try",
     "classify_placeholder": "What the model takes the picture for appears here.",
-    "calibrated_hint": "Roughly calibrated, on pictures like the training's: of 60 to 90 % fewer are right than that.",
+    "calibrated_hint": "Roughly calibrated, on pictures like the training's: those of 60 to 90 % are right less often.",
     "unlike_training": "This picture is unlike anything that the model was trained on: do not believe the names below.",
     "as_seen": "As the model sees it",
     "classify_link": "A link holds the picture as small as the model sees it, not your file.",
