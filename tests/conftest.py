@@ -378,8 +378,9 @@ def tiny_emoji(tmp_path_factory, emoji_pictures):
     import torch
 
     from bigmodel.config import TransformerConfig
+    from bigmodel.text_to_image.compositions import Composer
     from bigmodel.text_to_image.config import DiffusionConfig, emoji
-    from bigmodel.text_to_image.data import Composer, make_tokenizer
+    from bigmodel.text_to_image.data import make_tokenizer
     from bigmodel.text_to_image.model import make_model
     from bigmodel.text_to_image.train import write_folder
     from export.to_onnx import export

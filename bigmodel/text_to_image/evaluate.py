@@ -36,8 +36,9 @@ from bigmodel.errors import DataError
 from bigmodel.evaluation.notes import engine_order
 from bigmodel.evaluation.results import conclude, entry, read_metrics, renew_checksum, shown_path
 from bigmodel.runtime import engines
+from bigmodel.text_to_image.compositions import Composer
 from bigmodel.text_to_image.config import PRESETS
-from bigmodel.text_to_image.data import Composer, read_pictures
+from bigmodel.text_to_image.data import read_pictures
 from bigmodel.text_to_image.engines import open_engine
 from bigmodel.text_to_image.judges import Judges, numbers, placed, stacked
 from bigmodel.text_to_image.metrics import comes_first, frechet_distance, nearest
@@ -61,7 +62,7 @@ class Asked:
 
     Attributes:
         dataset: its name among the figures.
-        shown: list of data.Picture or data.Scene, whose captions are drawn.
+        shown: list of data.Picture or compositions.Scene, whose captions are drawn.
         real: list of the same that the judges have not seen.
         images: of ``real``, (count, size, size, 3) uint8.
         pools: the captions among which those of ``shown`` are to be found, and those of ``real``; None for scenes.
@@ -272,7 +273,7 @@ def look(judges, images, pictures, pool, threshold, rng):
 
 
 def look_at_scenes(judges, images, scenes):
-    """Judge compositions (count, size, size, 3) uint8 of two; ``scenes`` are the data.Scenes that they ought to be."""
+    """Judge compositions (count, size, size, 3) uint8 of two; ``scenes`` are the Scenes that they ought to be."""
     seen, right = judges.place(images), [placed(scene) for scene in scenes]
     pairs = list(zip(seen, right, strict=True))
     return {

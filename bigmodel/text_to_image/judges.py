@@ -169,7 +169,7 @@ class SceneJudge(nn.Module):
 
 
 def placed(scene):
-    """Return what SceneJudge says of a data.Scene of two: order (0 side by side, 1 above each other) and two names."""
+    """Return what SceneJudge says of a Scene of two: order (0 side by side, 1 above each other) and two names."""
     names = [subject.name for subject in scene.subjects]
     if scene.relation in ("right of", "below"):
         names.reverse()
@@ -243,7 +243,7 @@ class Judges:
     Args:
         folder: where they are kept, each in a folder of its own.
         pictures: list of data.Picture, of the training.
-        composer: data.Composer of these; its size is the judges'.
+        composer: compositions.Composer of these; its size is the judges'.
         steps: of each training; None for STEPS.
 
     Raises:

@@ -9,10 +9,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bigmodel.config import write_json
+from bigmodel.text_to_image.compositions import Composer
 from bigmodel.text_to_image.config import PRESETS
 from bigmodel.text_to_image.data import (
     CaptionedBatches,
-    Composer,
     character,
     collate,
     load_tokenizer,

@@ -22,12 +22,11 @@ from bigmodel.text_to_image.captions import (  # noqa: E402
     Subject,
     is_held_out,
 )
+from bigmodel.text_to_image.compositions import Composer, Scene  # noqa: E402
 from bigmodel.text_to_image.config import emoji, emoji_order  # noqa: E402
 from bigmodel.text_to_image.data import (  # noqa: E402
     CaptionedBatches,
-    Composer,
     Picture,
-    Scene,
     encode,
     load_tokenizer,
     make_tokenizer,

@@ -18,8 +18,9 @@ from bigmodel.runtime.artifacts import verify  # noqa: E402
 from bigmodel.text_to_image import evaluate  # noqa: E402
 from bigmodel.text_to_image import judges as judging  # noqa: E402
 from bigmodel.text_to_image.captions import Subject  # noqa: E402
+from bigmodel.text_to_image.compositions import Composer, Scene  # noqa: E402
 from bigmodel.text_to_image.config import THINGS  # noqa: E402
-from bigmodel.text_to_image.data import Composer, Scene, read_pictures  # noqa: E402
+from bigmodel.text_to_image.data import read_pictures  # noqa: E402
 from bigmodel.text_to_image.judges import AugmentedBatches, Judges, augment, placed, stacked  # noqa: E402
 from bigmodel.text_to_image.metrics import comes_first, frechet_distance, nearest  # noqa: E402
 
